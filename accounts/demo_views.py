@@ -1,0 +1,42 @@
+"""Entering the demo with one click. Only ``opsconsole.demo_urls`` leads here, and only the demo settings use that."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from accounts import actions
+from accounts.addresses import is_from_this_machine
+from accounts.demo_people import PEOPLE
+from accounts.models import User
+from accounts.views import safe_next
+
+
+@login_not_required
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def demo(request: HttpRequest) -> HttpResponse:
+    """Three buttons, one a role; pressing one signs in."""
+    _refuse_outside_the_demo(request)
+    problem, status = "", 200
+    if request.method == "POST":
+        username = next((person.username for person in PEOPLE if person.role == request.POST.get("role")), None)
+        user = User.objects.filter(username=username, is_active=True).first() if username else None
+        if user is not None:
+            actions.open_session(request, user, how="demo")
+            return redirect(safe_next(request))
+        problem, status = "That person does not exist here yet. Create the three with: manage.py demo_people", 400
+    context = {"people": PEOPLE, "next": safe_next(request), "problem": problem}
+    return render(request, "accounts/demo.html", context, status=status)
+
+
+def _refuse_outside_the_demo(request: HttpRequest) -> None:
+    if not settings.DEMO:
+        raise Http404
+    if not is_from_this_machine(request):
+        raise PermissionDenied("The demo is entered from the machine it runs on, without a proxy between.")

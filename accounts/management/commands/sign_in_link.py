@@ -1,0 +1,37 @@
+"""``manage.py sign_in_link USERNAME``: a link that signs in once."""
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.urls import reverse
+
+from accounts import actions, links
+from accounts.actors import from_command_line
+from accounts.models import User
+
+
+class Command(BaseCommand):
+    help = "Print a link that signs a person in. It works once, for ten minutes, until the person's next sign-in."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("username")
+        parser.add_argument("--base-url", help="where the console is reached (default: from OPSC_ALLOWED_HOSTS and OPSC_PORT)")
+
+    def handle(self, *args: object, username: str, base_url: str | None, **options: object) -> None:
+        try:
+            token = actions.issue_sign_in_link(from_command_line(), User.objects.get(username=username))
+        except User.DoesNotExist as error:
+            known = ", ".join(User.objects.order_by("username").values_list("username", flat=True)[:20]) or "nobody yet"
+            raise CommandError(f"There is no user {username!r}. Known: {known}.") from error
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages)) from error
+        self.stdout.write((base_url or _own_address()).rstrip("/") + reverse("sign_in_link", args=[token]))
+        minutes = int(links.LIFETIME.total_seconds() // 60)
+        self.stderr.write(f"It works once, within {minutes} minutes. Whoever has it enters as {username}.")
+
+
+def _own_address() -> str:
+    config = settings.CONFIG
+    if config.https:
+        return f"https://{config.allowed_hosts[0]}"
+    return f"http://{config.allowed_hosts[0]}:{config.port}"

@@ -1,0 +1,141 @@
+"""Puts the parts of one instance together, and runs its background work."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+from .account import Account
+from .breaker import Breaker
+from .config import Config, load_config
+from .desk import Desk, Unresolved
+from .emergency import Emergency
+from .exchange import ExchangeClient, ExchangeRefused, ExchangeUnreachable
+from .faults import FaultPlan
+from .handover import Handover
+from .health import Health
+from .metrics import Metrics
+from .records import Records
+from .roles import Grant, Role
+from .settings import Release, Settings
+from .smoke import SmokeTests
+from .store import AuthorityFile, TradeBook
+from .strategies import Strategy
+
+log = logging.getLogger("trading_system")
+ACTIVE_READ_SECONDS = 0.1
+STANDBY_READ_SECONDS = 0.5
+COMPARE_SECONDS = 0.5
+STAGGER_SECONDS = 0.25
+
+
+class System:
+    """One instance of the trading system. Made inside a running event loop."""
+
+    def __init__(self, settings: Settings, release: Release) -> None:
+        self.settings = settings
+        self.release = release
+        self.started_at = time.time()
+        self.config: Config = self.load_config()
+        authority = AuthorityFile(settings.state_dir)
+        self.grant = Grant(authority)
+        self.metrics = Metrics(release, settings.instance, self.started_at)
+        self.metrics.start_strategies(tuple(self.config.strategies))
+        self.records = Records(TradeBook(settings.state_dir), self.metrics)
+        self.client = ExchangeClient(settings.exchange_url, settings.environment, settings.instance)
+        self.account = Account(self.client)
+        self.desk = Desk(self.grant, self.account)
+        self.breaker = Breaker(self.grant, self.metrics)
+        self.strategies = [
+            Strategy(name, settings.instance, self.account, self.desk, self.records, self.breaker)
+            for name in self.config.strategies
+        ]
+        self.faults = FaultPlan(release.faults, settings.instance)
+        self.handover = Handover(self.grant, self.account, self.desk, self._begin_trading)
+        self.emergency = Emergency(self.grant, self.account, self.desk)
+        self.health = Health(self.grant, self.account, self.records, self.strategies)
+        self.smoke = SmokeTests(self.account, self.records, self.grant, authority, self.load_config)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def load_config(self) -> Config:
+        """Reads and validates the configuration files. Raises ConfigError."""
+        return load_config(self.settings.default_config, self.settings.config)
+
+    def reload_config(self) -> tuple[str, str]:
+        """Validates, then swaps in one assignment; answers old and new revision. Raises ConfigError (nothing changed)."""
+        config = self.load_config()
+        old, self.config = self.config, config
+        log.info("configuration %s -> %s", old.revision, config.revision)
+        return old.revision, config.revision
+
+    async def start(self) -> None:
+        """Connects and begins the background reads."""
+        await self.client.open()
+        self._spawn(self._read_forever(), "reads")
+
+    def stop_trading(self) -> None:
+        """Takes the role away at once; no further order leaves."""
+        if self.grant.may_trade:
+            self.grant.become(Role.STANDBY)
+
+    async def stop(self) -> None:
+        """Stops trading (in-flight orders are resolved first), then everything else."""
+        self.stop_trading()
+        try:
+            await self.desk.drain()
+        except Unresolved as error:
+            log.error("%s", error)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.client.close()
+        await self.records.close()
+
+    def _begin_trading(self) -> None:
+        for number, strategy in enumerate(self.strategies):
+            self._spawn(strategy.run(self.grant, lambda: self.config, number * STAGGER_SECONDS), strategy.name)
+        self._spawn(self.faults.watch(self.grant, self.desk), "faults")
+
+    async def _read_forever(self) -> None:
+        compared_at = 0.0
+        while True:
+            started = time.monotonic()
+            try:
+                await self.account.refresh_prices()
+                if started - compared_at >= COMPARE_SECONDS * 0.9:
+                    compared_at = started
+                    await self._compare()
+                self.health.exchange_error = None
+            except (ExchangeUnreachable, ExchangeRefused) as error:
+                self.health.exchange_error = str(error)
+            self._show()
+            pause = ACTIVE_READ_SECONDS if self.grant.may_trade else STANDBY_READ_SECONDS
+            await asyncio.sleep(max(0.01, started + pause - time.monotonic()))
+
+    async def _compare(self) -> None:
+        await self.records.measure()
+        if self.grant.role is Role.STANDBY:
+            await self.account.follow()
+        else:
+            await self.account.compare()
+            await self.breaker.check_loss(self.account.day_loss(), self.config.daily_loss_limit)
+
+    def _show(self) -> None:
+        metrics, account = self.metrics, self.account
+        metrics.mismatches.set(len(account.differences))
+        metrics.open_positions.set(len(account.ledger.positions))
+        metrics.open_orders.set(len(account.open_orders))
+        metrics.heartbeat.set(time.time())
+        for check in self.health.checks():
+            metrics.component_up.labels(check.name).set(0 if check.status == "fail" else 1)
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("background work %s failed", task.get_name(), exc_info=task.exception())

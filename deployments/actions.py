@@ -1,0 +1,347 @@
+"""The use cases of deployments. Pages, API, command line and the system itself all come through here.
+
+Each checks the permission, changes state and writes the audit record in one transaction. Safety acts (hold, abort, roll
+back) take effect in that transaction: they wait for no worker.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from accounts.roles import DEPLOY
+from accounts.use_case import use_case
+from audit.actions import record
+from audit.actors import Actor
+from deployments import events, preflight
+from deployments.clock import db_now
+from deployments.errors import Blocked, InvalidRequest, PreflightFailed, WrongState
+from deployments.models import Deployment, Release, Step
+from deployments.states import ACTIVE, UNFINISHED, Status, StepStatus
+from deployments.strategies import ROLLBACK, STRATEGIES, PlanInput, Strategy, by_name
+from deployments.strategies.base import CRITICAL
+from environments.models import Environment, Slot
+from environments.permissions import require
+
+REASON_LIMIT = 2000
+
+
+@use_case
+def start(actor: Actor, environment: Environment, release: Release, strategy: str, reason: str) -> Deployment:
+    """Start a deployment of a release.
+
+    Raises:
+        Forbidden: the actor may not deploy here.
+        InvalidRequest: no reason, or an unknown strategy.
+        Blocked: another deployment of the environment is not finished.
+        PreflightFailed: checks block it; every reason is in the error.
+    """
+    require(actor, DEPLOY, environment)
+    reason = _clean_reason(reason)
+    if strategy not in STRATEGIES:
+        raise InvalidRequest("strategy", f"Unknown strategy {strategy!r}. Choose one of: {', '.join(STRATEGIES)}.")
+    _refuse_when_busy(environment)
+    blocks = [result for result in preflight.check(environment, release, strategy) if not result.ok]
+    if blocks:
+        raise PreflightFailed([result.as_reason() for result in blocks])
+    locked = Environment.objects.select_for_update(of=("self",)).select_related("live_slot").get(pk=environment.pk)
+    _refuse_when_busy(locked)
+    live = locked.live_slot
+    target = locked.slots.exclude(pk=live.pk if live else None).first()
+    assert target is not None  # a definition has exactly two slots
+    deployment = _create(
+        actor,
+        STRATEGIES[strategy],
+        environment=locked,
+        from_release=preflight.live_release(locked),
+        to_release=release,
+        from_slot=live,
+        to_slot=target,
+        reason=reason,
+    )
+    record(actor, "deployment.started", deployment, environment=locked.name, reason=reason, after=_summary(deployment))
+    return deployment
+
+
+@use_case
+def promote(actor: Actor, deployment: Deployment, reason: str, token: str | None = None) -> Deployment:
+    """Before the shift: let it go on. In the watch: keep the new version although a rollback is recommended.
+
+    Raises:
+        Forbidden, InvalidRequest, WrongState: as the names say; nothing was done.
+    """
+    locked = _lock(actor, deployment, token)
+    reason = _clean_reason(reason)
+    now = db_now()
+    if locked.status == Status.WATCHING and locked.accepted_at is None:
+        locked.accepted_at = now
+        action = "deployment.accepted"
+    elif locked.status in (Status.PENDING, Status.RUNNING) and locked.handover_at is None:
+        locked.promote_requested_at = locked.promote_requested_at or now
+        action = "deployment.promoted"
+    else:
+        raise _wrong(locked, "promoted")
+    return _save(actor, locked, action, reason, due_at=now)
+
+
+@use_case
+def hold(actor: Actor, deployment: Deployment, reason: str, token: str | None = None) -> Deployment:
+    """Pause between steps; a step that is being carried out ends first. After promotion the watch goes on measuring.
+
+    Raises:
+        Forbidden, InvalidRequest, WrongState: as the names say; nothing was done.
+    """
+    locked = _lock(actor, deployment, token)
+    reason = _clean_reason(reason)
+    in_handover = locked.handover_at is not None and locked.promoted_at is None
+    if locked.status not in (Status.PENDING, Status.RUNNING, Status.WATCHING) or locked.is_rollback or in_handover:
+        raise _wrong(locked, "held")
+    locked.status, locked.held_at = Status.HELD, db_now()
+    return _save(actor, locked, "deployment.held", reason, due_at=None)
+
+
+@use_case
+def resume(actor: Actor, deployment: Deployment, reason: str, token: str | None = None) -> Deployment:
+    """Go on after a hold.
+
+    Raises:
+        Forbidden, InvalidRequest, WrongState: as the names say; nothing was done.
+    """
+    locked = _lock(actor, deployment, token)
+    reason = _clean_reason(reason)
+    if locked.status != Status.HELD:
+        raise _wrong(locked, "resumed")
+    locked.status, locked.held_at = (Status.WATCHING if locked.promoted_at else Status.RUNNING), None
+    return _save(actor, locked, "deployment.resumed", reason, due_at=db_now())
+
+
+@use_case
+def abort(actor: Actor, deployment: Deployment, reason: str, token: str | None = None) -> Deployment:
+    """Stop before promotion; the live slot keeps serving and the preview slot is stopped.
+
+    Raises:
+        Forbidden, InvalidRequest: as the names say.
+        WrongState: the hand-over has begun (roll back instead), or it is finished; nothing was done.
+    """
+    locked = _lock(actor, deployment, token)
+    reason = _clean_reason(reason)
+    if locked.status not in (Status.PENDING, Status.RUNNING, Status.HELD) or locked.handover_at or locked.is_rollback:
+        raise _wrong(locked, "aborted")
+    begin_abort(locked)
+    return _save(actor, locked, "deployment.aborted", reason, due_at=db_now(), queue=CRITICAL)
+
+
+@use_case
+def roll_back(
+    actor: Actor, deployment: Deployment, reason: str, token: str | None = None, fault_after: datetime | None = None
+) -> Deployment:
+    """Return to the earlier release: a deployment of its own, on the fast plan, never gated.
+
+    Args:
+        fault_after: the last moment at which the fault was not seen yet, when a rule asks for the rollback.
+
+    Returns:
+        The new deployment, whose ``reverts`` is the given one.
+
+    Raises:
+        Forbidden, InvalidRequest: as the names say.
+        WrongState: nothing was promoted, or something else is live meanwhile; nothing was done.
+    """
+    locked = _lock(actor, deployment, token)
+    reason = _clean_reason(reason)
+    rollback = _start_rollback(actor, locked, reason, fault_after)
+    record(
+        actor,
+        "deployment.rolled_back",
+        locked,
+        environment=locked.environment.name,
+        reason=reason,
+        after={"rollback": rollback.pk, "to": rollback.to_release.version},
+    )
+    return rollback
+
+
+def begin_abort(locked: Deployment) -> None:
+    """Skip what has not begun and plan the clean-up; the caller saves and rings."""
+    locked.status = Status.ABORTING
+    _skip_open_steps(locked)
+    _plan(locked, by_name(locked.strategy).abort_plan(_plan_input(locked)))
+
+
+def next_epoch() -> int:
+    """The next fencing epoch: strictly increasing over all environments."""
+    with transaction.get_connection().cursor() as cursor:
+        cursor.execute("SELECT nextval('opsc_fence')")
+        return int(cursor.fetchone()[0])
+
+
+def _start_rollback(actor: Actor, locked: Deployment, reason: str, fault_after: datetime | None = None) -> Deployment:
+    """Fail a locked deployment and create its rollback, within the caller's transaction.
+
+    Raises:
+        WrongState: it cannot be rolled back.
+    """
+    environment = Environment.objects.select_for_update(of=("self",)).get(pk=locked.environment_id)
+    _refuse_rollback(locked, environment)
+    # A new epoch takes the lease from whoever holds it: from here on its writes and shifts are refused.
+    _skip_open_steps(locked)
+    locked.status, locked.failure_reason, locked.fault_after = Status.FAILING, reason, fault_after
+    locked.lease_epoch, locked.lease_expires_at, locked.due_at = next_epoch(), None, None
+    locked.save()
+    good, bad = locked.from_slot, locked.to_slot
+    assert good is not None and locked.from_release is not None  # _refuse_rollback
+    events.publish(locked)
+    return _create(
+        actor,
+        ROLLBACK,
+        environment=environment,
+        from_release=locked.to_release,
+        to_release=locked.from_release,
+        from_slot=bad,
+        to_slot=good,
+        reason=reason,
+        reverts=locked,
+        fault_after=fault_after,
+    )
+
+
+def _refuse_rollback(deployment: Deployment, environment: Environment) -> None:
+    rollable = (Status.RUNNING, Status.HELD, Status.WATCHING, Status.SUCCEEDED)
+    if deployment.is_rollback:
+        raise WrongState("This is a rollback itself. Start a deployment of the release you want.", deployment.status)
+    if deployment.status not in rollable or deployment.handover_at is None:
+        raise _wrong(deployment, "rolled back")
+    if deployment.from_release is None or deployment.from_slot is None:
+        raise WrongState("This was the first deployment: there is no earlier release to go back to.", deployment.status)
+    if deployment.promoted_at and environment.live_slot_id != deployment.to_slot_id:
+        raise WrongState("Another deployment is live meanwhile; roll that one back.", deployment.status)
+    newer = Deployment.objects.filter(environment=environment, pk__gt=deployment.pk)
+    if newer.filter(status__in=UNFINISHED).exists():
+        raise WrongState("Another deployment is running here; abort or roll back that one.", deployment.status)
+    if newer.filter(promoted_at__isnull=False, reverts=None).exclude(status=Status.ROLLED_BACK).exists():
+        raise WrongState("A later deployment is live; roll that one back.", deployment.status)
+
+
+def _lock(actor: Actor, deployment: Deployment, token: str | None) -> Deployment:
+    require(actor, DEPLOY, deployment.environment)
+    locked = (
+        Deployment.objects.select_for_update(of=("self",))
+        .select_related("environment", "from_release__service", "to_release__service", "from_slot", "to_slot")
+        .get(pk=deployment.pk)
+    )
+    if token is not None and token != locked.state_token:
+        raise WrongState(f"The state changed to {locked.get_status_display()} meanwhile. Nothing was done.", locked.status)
+    return locked
+
+
+def _wrong(deployment: Deployment, verb: str) -> WrongState:
+    hint = ""
+    if verb == "aborted" and deployment.handover_at and deployment.status in ACTIVE:
+        hint = " The hand-over has begun: roll back instead."
+    if verb == "rolled back" and not deployment.handover_at and deployment.status in ACTIVE:
+        hint = " Nothing was promoted yet: abort instead."
+    status = deployment.get_status_display()
+    return WrongState(f"Deployment {deployment.pk} is {status} and cannot be {verb}.{hint}", deployment.status)
+
+
+def _save(
+    actor: Actor, deployment: Deployment, action: str, reason: str, *, due_at: datetime | None, queue: str = "default"
+) -> Deployment:
+    deployment.due_at = due_at
+    deployment.save()
+    record(
+        actor,
+        action,
+        deployment,
+        environment=deployment.environment.name,
+        reason=reason,
+        after={"status": deployment.status},
+    )
+    events.publish(deployment)
+    if due_at is not None:
+        events.work(deployment, queue)
+    return deployment
+
+
+def _create(actor: Actor, strategy: Strategy, **fields: Any) -> Deployment:
+    environment: Environment = fields["environment"]
+    deployment = Deployment(
+        strategy=strategy.name,
+        requested_by=actor.user,
+        requested_by_name=actor.name,
+        policy_data=environment.policy_data,
+        created_at=db_now(),
+        due_at=db_now(),
+        **fields,
+    )
+    try:
+        with transaction.atomic():
+            deployment.save()
+    except IntegrityError as error:
+        if "one_active_deployment" not in str(error):
+            raise
+        _refuse_when_busy(environment)
+        raise Blocked("Another deployment was started at the same time.", None) from error
+    plan = strategy.plan(_plan_input(deployment))
+    _plan(deployment, plan)
+    events.publish(deployment)
+    events.work(deployment, plan[0].queue)
+    return deployment
+
+
+def _plan_input(deployment: Deployment) -> PlanInput:
+    old, new, policy = deployment.from_slot, deployment.to_slot, deployment.environment.policy
+    warm = new.version == deployment.to_release.version and new.role in (Slot.Role.STANDBY, Slot.Role.LIVE)
+    return PlanInput(
+        live=old.name if old else "",
+        preview=new.name,
+        version=deployment.to_release.version,
+        warm=warm,
+        watch_seconds=policy.watch_seconds,
+        stable_seconds=policy.stable_seconds,
+    )
+
+
+def _plan(deployment: Deployment, specs: list[Any]) -> None:
+    first = deployment.steps.count()
+    Step.objects.bulk_create(
+        Step(
+            deployment=deployment, index=first + i, name=spec.name, title=spec.title, queue=spec.queue, params=spec.params
+        )
+        for i, spec in enumerate(specs)
+    )
+
+
+def _skip_open_steps(deployment: Deployment) -> None:
+    deployment.steps.filter(status=StepStatus.RUNNING).update(status=StepStatus.SKIPPED, finished_at=db_now())
+    deployment.steps.filter(status=StepStatus.PENDING).update(status=StepStatus.SKIPPED)
+
+
+def _refuse_when_busy(environment: Environment) -> None:
+    blocking = Deployment.objects.filter(environment=environment, status__in=UNFINISHED).order_by("-id").first()
+    if blocking is not None:
+        raise Blocked(
+            f"Deployment {blocking.pk} ({blocking.to_release}) of {environment} is {blocking.get_status_display().lower()}. "
+            "Wait for its end, abort it or roll it back.",
+            blocking.pk,
+        )
+
+
+def _clean_reason(reason: str) -> str:
+    text = (reason or "").strip()
+    if not text:
+        raise InvalidRequest("reason", "Say why: the reason is kept in the audit trail.")
+    if len(text) > REASON_LIMIT:
+        raise InvalidRequest("reason", f"The reason has {len(text)} characters; at most {REASON_LIMIT} are kept.")
+    return text
+
+
+def _summary(deployment: Deployment) -> dict[str, Any]:
+    return {
+        "from": deployment.from_release.version if deployment.from_release else None,
+        "to": deployment.to_release.version,
+        "strategy": deployment.strategy,
+        "slot": deployment.to_slot.name,
+    }

@@ -1,0 +1,149 @@
+"""What a rule is judged on: the samples since the promotion, put in order once for all rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+from deployments.analysis.summary import Growth, Summary, growths, total
+from deployments.analysis.verdict import Hold, Outcome, Verdict
+from environments.policy import RuleSpec
+from environments.sample import Sample
+
+STALE_SECONDS = 5.0
+"""Without a reading newer than this there is no data."""
+
+
+class RuleProblem(ValueError):
+    """The rule cannot be judged although there is data: the rule is wrong, or the numbers cannot be."""
+
+
+@dataclass(frozen=True)
+class InstanceView:
+    """The samples of one instance of the new live slot."""
+
+    name: str
+    anchor: Sample | None
+    """Its last answer before the promotion: its counters count from there, its start time is compared with it."""
+    after: Sequence[Sample]
+    """Its samples after the promotion, oldest first."""
+
+    @cached_property
+    def answers(self) -> list[Sample]:
+        """The samples after the promotion that had an answer."""
+        return [sample for sample in self.after if sample.ok]
+
+    def clean_before(self, position: int, promoted_at: float) -> float:
+        """Unix time of the last answer before ``after[position]``, from which the fault began later.
+
+        The time at which that probe began, since the answer may have been given at any moment of it.
+        """
+        for sample in reversed(self.after[:position]):
+            if sample.ok:
+                return max(promoted_at, sample.at - sample.extra.get("probe_seconds", 0.0))
+        return promoted_at
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Everything the judges look at. Times are unix seconds."""
+
+    baseline: Summary | None
+    instances: tuple[InstanceView, ...]
+    promoted_at: float
+    confirmations: int
+    now: float
+
+    @classmethod
+    def of(
+        cls,
+        samples: Mapping[Any, Sequence[Sample]],
+        *,
+        baseline: Summary | None,
+        promoted_at: float,
+        confirmations: int,
+        now: float,
+    ) -> Watch:
+        """Put the samples in order."""
+        views = []
+        for key, listed in samples.items():
+            ordered = sorted(listed, key=lambda sample: sample.at)
+            after = [sample for sample in ordered if sample.at > promoted_at]
+            before = [sample for sample in ordered[: len(ordered) - len(after)] if sample.ok]
+            views.append(InstanceView(str(key), before[-1] if before else None, after))
+        return cls(baseline, tuple(views), promoted_at, confirmations, now)
+
+    @cached_property
+    def growths(self) -> list[Growth]:
+        """What all instances counted since the promotion, in the order in which it became known."""
+        parts: list[Growth] = []
+        for view in self.instances:
+            anchored = [view.anchor, *view.after] if view.anchor else view.after
+            parts.extend(growths(anchored))
+        return sorted(parts, key=lambda part: part.at)
+
+    @cached_property
+    def summary(self) -> Summary:
+        """The sums over all instances since the promotion. Raises ``ValueError`` as ``summarise_many``."""
+        listed = [sample for view in self.instances for sample in view.after]
+        times = [sample.at for sample in listed]
+        return total(
+            self.growths,
+            from_at=min(times, default=None),
+            to_at=max(times, default=None),
+            answered=sum(sample.ok for sample in listed),
+            samples=len(listed),
+        )
+
+
+def verdict_of(
+    rule: RuleSpec,
+    outcome: Outcome,
+    reason: str,
+    *,
+    value: float | None = None,
+    baseline: float | None = None,
+    limit: float | None = None,
+    unit: str = "",
+    fault_after: float | None = None,
+    supported: bool = False,
+    hold: Hold = "no",
+) -> Verdict:
+    """A verdict on ``rule``; fields as in ``Verdict``. A rule that only informs about missing data never asks for a hold."""
+    return Verdict(
+        rule=rule.name,
+        kind=rule.kind,
+        verdict=outcome,
+        action=rule.action,
+        value=value,
+        baseline=baseline,
+        limit=limit,
+        unit=unit,
+        reason=reason,
+        fault_after=fault_after,
+        supported=supported or outcome is Outcome.FAIL,
+        hold="no" if rule.no_data == "inform" else hold,
+    )
+
+
+def missing(watch: Watch, samples: Sequence[Sample], what: str) -> tuple[str, Hold] | None:
+    """Why ``samples`` (oldest first) are no data now, and whether that can wait; None when they are recent.
+
+    ``what`` names them in the sentence, for example ``answer of production-green-1``.
+    """
+    if not samples:
+        waiting = watch.now - watch.promoted_at
+        return f"no {what} since the promotion ({waiting:.1f} s ago)", "later" if waiting <= STALE_SECONDS else "now"
+    age = watch.now - samples[-1].at
+    if age > STALE_SECONDS:
+        return f"the last {what} is {age:.1f} s old", "now"
+    return None
+
+
+def clock(at: float) -> str:
+    """``14:02:11.2 UTC`` of a unix time in seconds."""
+    moment = datetime.fromtimestamp(at, tz=UTC)
+    return f"{moment:%H:%M:%S}.{moment.microsecond // 100_000} UTC"

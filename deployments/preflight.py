@@ -1,0 +1,110 @@
+"""What can block a deployment before it starts. Each check says what it looked at; a block says why and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from deployments.models import Release
+from environments import adapters
+from environments.drivers.artifacts import verify_artifact
+from environments.drivers.base import ArtifactSpec, DriverError
+from environments.models import Environment
+from environments.traffic.base import RouterError
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One check: ``ok`` false blocks the deployment."""
+
+    name: str
+    title: str
+    ok: bool
+    detail: str
+    todo: str = ""
+
+    def as_reason(self) -> dict[str, str]:
+        """As a member of ``reasons`` in the API's 422 answer."""
+        return {"check": self.name, "reason": self.detail, "todo": self.todo}
+
+
+def artifact_spec(release: Release) -> ArtifactSpec:
+    """What a driver needs to know of a release."""
+    return ArtifactSpec(
+        version=release.version, digest=release.digest, path=Path(release.artifact), service=release.service.name
+    )
+
+
+def live_release(environment: Environment) -> Release | None:
+    """The release of the live slot; None before the first deployment."""
+    slot = environment.live_slot
+    return None if slot is None else Release.objects.filter(service=environment.service, version=slot.version).first()
+
+
+def _same_service(environment: Environment, release: Release, strategy: str) -> CheckResult:
+    ok = release.service_id == environment.service_id
+    detail = f"{release} is a release of {release.service}; {environment} runs {environment.service}."
+    return CheckResult("service", "Same service", ok, detail, "" if ok else f"Choose a release of {environment.service}.")
+
+
+def _not_live(environment: Environment, release: Release, strategy: str) -> CheckResult:
+    slot = environment.live_slot
+    ok = slot is None or (slot.version, slot.digest) != (release.version, release.digest)
+    live = f"{slot.version} is live on {slot.name}." if slot else "Nothing is live yet."
+    return CheckResult("not_live", "Not live already", ok, live, "" if ok else "Choose another release; this one serves already.")
+
+
+def _artifact(environment: Environment, release: Release, strategy: str) -> CheckResult:
+    return _verified("artifact", "Artifact verified", release, "Build the release again and register it under a new version.")
+
+
+def _rollback_ready(environment: Environment, release: Release, strategy: str) -> CheckResult:
+    previous = live_release(environment)
+    if previous is None:
+        return CheckResult("rollback", "Rollback ready", True, "First deployment: there is nothing to go back to.")
+    return _verified("rollback", "Rollback ready", previous, "Put the artifact of the live release back where it was.")
+
+
+def _verified(name: str, title: str, release: Release, todo: str) -> CheckResult:
+    try:
+        verify_artifact(artifact_spec(release))
+    except DriverError as error:
+        return CheckResult(name, title, False, str(error), todo)
+    return CheckResult(name, title, True, f"{release}: the archive matches {release.digest[:19]}….")
+
+
+def _router(environment: Environment, release: Release, strategy: str) -> CheckResult:
+    title = "Load balancer as expected"
+    try:
+        state = adapters.router(environment).read()
+    except RouterError as error:
+        return CheckResult("router", title, False, str(error), "Start the load balancer; the supervisor should do so by itself.")
+    wanted = adapters.server_weights(environment, environment.desired_weights)
+    if environment.live_slot is not None and state.weights != wanted:
+        return CheckResult(
+            "router", title, False, f"It serves {state.weights}, but {wanted} is wanted.", "Wait for the repair, which takes two seconds."
+        )
+    return CheckResult("router", title, True, f"Epoch {state.epoch}, weights {state.weights}.")
+
+
+def _driver(environment: Environment, release: Release, strategy: str) -> CheckResult:
+    title = "Process supervisor answers"
+    slot = environment.slots.first()
+    instance = slot.instances.first() if slot else None
+    if instance is None:
+        return CheckResult("driver", title, False, f"{environment} has no instance.", "Add one to the system definition.")
+    try:
+        status = adapters.driver(environment).status(adapters.instance_spec(instance))
+    except DriverError as error:
+        return CheckResult("driver", title, False, str(error), "Start the supervisor of the trading hosts.")
+    return CheckResult("driver", title, True, f"{instance.name}: {status.state}.")
+
+
+Check = Callable[[Environment, Release, str], CheckResult]
+CHECKS: tuple[Check, ...] = (_same_service, _not_live, _artifact, _rollback_ready, _router, _driver)
+
+
+def check(environment: Environment, release: Release, strategy: str) -> list[CheckResult]:
+    """Every check, in order; reads the archive, the load balancer and the supervisor (bounded, at most 2 s each)."""
+    return [one(environment, release, strategy) for one in CHECKS]

@@ -1,0 +1,49 @@
+"""Steps before the promotion: checks, the system's own smoke tests, and the gate."""
+
+from __future__ import annotations
+
+from deployments import preflight
+from deployments.analysis import baseline
+from deployments.steps.base import Context, Done, Failed, Outcome, StepCode, Wait
+from environments import adapters
+
+
+class Preflight(StepCode):
+    """The checks that can block a deployment, once more, now that it runs."""
+
+    def run(self, ctx: Context) -> Outcome:
+        results = preflight.check(ctx.environment, ctx.deployment.to_release, ctx.deployment.strategy)
+        blocks = [result.detail for result in results if not result.ok]
+        return Failed(" ".join(blocks)) if blocks else Done(f"{len(results)} checks passed.")
+
+
+class SmokeTest(StepCode):
+    """The trading system's own smoke tests, on every instance of the new slot."""
+
+    def run(self, ctx: Context) -> Outcome:
+        data: dict[str, list[dict[str, object]]] = {}
+        for instance in ctx.instances():
+            results = adapters.client(instance).smoke_test(timeout=ctx.policy.smoke_timeout_seconds)
+            data[instance.name] = [
+                {"name": r.name, "status": r.status, "detail": r.detail, "duration_ms": r.duration_ms} for r in results
+            ]
+        failing = [f"{r['name']}: {r['detail']}" for results in data.values() for r in results if r["status"] != "pass"]
+        count = sum(len(results) for results in data.values())
+        if failing:
+            return Failed(f"{len(failing)} of {count} smoke tests failed: {'; '.join(failing)}", data)
+        return Failed("the system ran no smoke test", data) if count == 0 else Done(f"{count} of {count} passed.", data)
+
+
+class AwaitPromotion(StepCode):
+    """The gate: by itself, or by a press of Promote. What the live slot did until now becomes the baseline."""
+
+    def run(self, ctx: Context) -> Outcome:
+        if ctx.policy.promotion == "manual" and ctx.deployment.promote_requested_at is None:
+            return Wait(None, "Waiting for somebody to press Promote.")
+        pressed = ctx.deployment.promote_requested_at is not None
+        return Done("Somebody pressed Promote." if pressed else "The environment promotes by itself.")
+
+    def commit(self, ctx: Context, done: Done) -> None:
+        """Keep the baseline of the live slot."""
+        live = ctx.deployment.from_slot
+        ctx.deployment.baseline = baseline.capture(live, ctx.now, ctx.policy.baseline_seconds) if live else None

@@ -1,0 +1,64 @@
+"""Steps after the shift: the monitored windows, and the check after a rollback."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from deployments.models import VerdictRow
+from deployments.states import Status
+from deployments.steps.base import Context, Done, Outcome, StepCode, Wait
+from environments import adapters
+from environments.target import TargetUnreachable
+
+POLL_SECONDS = 0.5
+FRESH = timedelta(seconds=5)
+
+
+class Watch(StepCode):
+    """The window after promotion. The guard judges meanwhile (deployments/guard.py); here its end is decided.
+
+    The window does not end while a rollback is recommended and nobody decided, nor without data.
+    """
+
+    def prepare(self, ctx: Context) -> None:
+        """The deployment is being watched."""
+        if ctx.deployment.status == Status.RUNNING:
+            ctx.deployment.status = Status.WATCHING
+
+    def run(self, ctx: Context) -> Outcome:
+        deployment, policy = ctx.deployment, ctx.policy
+        seconds = policy.watch_seconds if ctx.step.params["until"] == "watch" else policy.stable_seconds
+        assert deployment.promoted_at is not None  # the shift comes before
+        left = (deployment.promoted_at + timedelta(seconds=seconds) - ctx.now).total_seconds()
+        if left > 0:
+            return Wait(min(left + 0.02, POLL_SECONDS), "Watching.")
+        return self._hold_back(ctx) or Done("Stable.")
+
+    @staticmethod
+    def _hold_back(ctx: Context) -> Wait | None:
+        verdicts = list(VerdictRow.objects.filter(deployment=ctx.deployment, is_current=True))
+        if not verdicts or max(verdict.at for verdict in verdicts) < ctx.now - FRESH:
+            return Wait(POLL_SECONDS, "No data: the monitor has not judged for more than 5 s.")
+        failing = [verdict.rule for verdict in verdicts if verdict.verdict == "fail"]
+        if failing and ctx.deployment.accepted_at is None:
+            return Wait(POLL_SECONDS, f"Waiting for a decision: {', '.join(failing)}.")
+        blind = [verdict.rule for verdict in verdicts if verdict.hold != "no"]
+        return Wait(POLL_SECONDS, f"No data: {', '.join(blind)}.") if blind else None
+
+
+class VerifyLive(StepCode):
+    """After a rollback: the slot has the requests, the trading role, and is healthy."""
+
+    deadline_seconds = 120.0
+
+    def run(self, ctx: Context) -> Outcome:
+        wanted = adapters.server_weights(ctx.environment, ctx.environment.desired_weights)
+        weights = adapters.router(ctx.environment).read().weights
+        if weights != wanted:
+            raise TargetUnreachable(f"the load balancer answers {weights} instead of {wanted}")
+        for instance in ctx.instances():
+            client = adapters.client(instance)
+            role, health = client.state().role, client.health()
+            if role != "ACTIVE" or health.status == "fail":
+                raise TargetUnreachable(f"{instance} is {role} and its health is {health.status}")
+        return Done(f"{ctx.slot().name} serves, trades and is healthy.")

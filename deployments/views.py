@@ -1,0 +1,146 @@
+"""Pages that show: overview, deployments, releases. Acts are in ``act_views.py``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from deployments import live_page, metrics, pages, preflight
+from deployments.acts import Attempt, Panel, panel
+from deployments.forms import ListFilter
+from deployments.models import Deployment, Release
+from environments.drivers.artifacts import verify_artifact
+from environments.drivers.base import DriverError
+from environments.models import Environment
+from environments.pages import deployable_ids
+
+
+@require_safe
+def overview(request: HttpRequest) -> HttpResponse:
+    """``/``: what runs, what is wrong, what happened last."""
+    shown = pages.overview(request.user)
+    return render(request, "deployments/overview.html", {"overview": shown, "may_deploy": bool(deployable_ids(request.user))})
+
+
+@require_safe
+def deployment_list(request: HttpRequest) -> HttpResponse:
+    """``/deployments/``: every deployment that the person may see, newest first, filtered by the query string."""
+    form = ListFilter(request.GET)
+    form.is_valid()
+    page = pages.page_of(pages.filtered(pages.listed(request.user), form.cleaned_data), request.GET.get("page"))
+    now = timezone.now()
+    context = {
+        "form": form,
+        "page": page,
+        "rows": [pages.row(item, now) for item in page],
+        "environments": Environment.objects.visible_to(request.user).values_list("name", flat=True),
+        "is_filtered": any(value for name, value in form.cleaned_data.items()),
+        "may_deploy": bool(deployable_ids(request.user)),
+    }
+    return render(request, "deployments/list.html", context)
+
+
+@require_safe
+def deployment_detail(request: HttpRequest, pk: int) -> HttpResponse:
+    """``/deployments/<id>/``: the live page."""
+    return detail_page(request, find(request, pk))
+
+
+def detail_page(request: HttpRequest, deployment: Deployment, attempt: Attempt | None = None, status: int = 200) -> HttpResponse:
+    """The live page; after a refused act with what was wrong and the values kept."""
+    kind = request.GET.get("events", "all")
+    kind = kind if kind in live_page.EVENT_KINDS else "all"
+    page = live_page.build(deployment, kind)
+    rows = metrics.measured(deployment)
+    marks = metrics.marks(deployment)
+    context = {
+        "page": page,
+        "deployment": deployment,
+        "panel": panel(request.user, page, attempt or Attempt(request.GET.get("confirm", "").removeprefix("confirm-"))),
+        "charts": [(metric, metrics.points(rows, metric.key)) for metric in page.metrics],
+        "marks": marks,
+        "kinds": [(words_, f"?events={name}#events", name == kind, None) for name, words_ in live_page.EVENT_KINDS.items()],
+    }
+    return render(request, "deployments/detail.html", context, status=status)
+
+
+@require_safe
+def action_panel(request: HttpRequest, pk: int) -> HttpResponse:
+    """``/deployments/<id>/actions/``: the panel of acts alone, which live pages fetch again when the state changes."""
+    deployment = find(request, pk)
+    shown: Panel = panel(request.user, live_page.build(deployment))
+    return render(request, "deployments/_actions.html", {"deployment": deployment, "panel": shown})
+
+
+@require_safe
+def measurements(request: HttpRequest, pk: int) -> HttpResponse:
+    """``/deployments/<id>/measurements.json?since=<unix seconds>``: points for the charts."""
+    given = request.GET.get("since", "")
+    try:
+        after = datetime.fromtimestamp(float(given), UTC) if given else None
+    except (ValueError, OverflowError, OSError):
+        return JsonResponse({"detail": f"since must be a time in unix seconds, not {given[:40]!r}."}, status=400)
+    return JsonResponse(metrics.series(find(request, pk), after))
+
+
+def find(request: HttpRequest, pk: int) -> Deployment:
+    """A deployment that the person may see.
+
+    Raises:
+        Http404: there is none; the message does not tell whether it exists.
+    """
+    try:
+        return live_page.load(request.user, pk)
+    except Deployment.DoesNotExist:
+        raise Http404(f"There is no deployment {pk} that you may see.") from None
+
+
+@require_safe
+def release_list(request: HttpRequest) -> HttpResponse:
+    """``/releases/``: every release, the newest version first."""
+    wanted = request.GET.get("q", "").strip()[:40]
+    releases = pages.counted(pages.releases_visible_to(request.user))
+    if wanted:
+        releases = releases.filter(version__icontains=wanted)
+    page = pages.page_of(releases, request.GET.get("page"))
+    running = pages.running_versions(request.user)
+    context = {
+        "page": page,
+        "rows": [pages.release_row(item, running) for item in page],
+        "wanted": wanted,
+        "may_deploy": bool(deployable_ids(request.user)),
+    }
+    return render(request, "deployments/release_list.html", context)
+
+
+@require_safe
+def release_detail(request: HttpRequest, version: str) -> HttpResponse:
+    """``/releases/<version>/``: notes, artifact, where it runs; ``?service=`` chooses when several services have it."""
+    releases = pages.counted(pages.releases_visible_to(request.user)).filter(version=version)
+    service = request.GET.get("service")
+    release = (releases.filter(service__name=service) if service else releases).first()
+    if release is None:
+        raise Http404(f"There is no release {version} that you may see.")
+    deployments = pages.listed(request.user).filter(to_release=release)[:10]
+    context = {
+        "row": pages.release_row(release, pages.running_versions(request.user)),
+        "release": release,
+        "artifact": artifact_state(release),
+        "rows": [pages.row(item) for item in deployments],
+        "deployable": Environment.objects.filter(pk__in=deployable_ids(request.user), service=release.service),
+    }
+    return render(request, "deployments/release_detail.html", context)
+
+
+def artifact_state(release: Release) -> tuple[bool, str]:
+    """Whether the archive is there and matches its digest, and what was found."""
+    try:
+        verify_artifact(preflight.artifact_spec(release))
+    except DriverError as error:
+        return False, str(error)
+    return True, "The archive is there and matches its digest."

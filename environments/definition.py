@@ -1,0 +1,152 @@
+"""The definition of a system: one YAML file that says what is operated, where, and how it is deployed to.
+
+``demo/system.yaml`` is the commented example. ``${NAME}`` and ``${NAME:-default}`` are replaced from the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from environments.policy import Policy
+
+_VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)(?::-([^}]*))?\}")
+_NAME = r"^[a-z][a-z0-9-]{0,58}$"
+
+
+class DefinitionError(Exception):
+    """The file cannot be used; the message lists each place and what is wrong there."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class InstanceDefinition(_Model):
+    """One process of a slot."""
+
+    name: str = Field(pattern=_NAME, description="Name in the supervisor and in the load balancer.")
+    url: str = Field(description="Where it serves the ops contract.")
+    token: str = Field(description="Secret reference of its bearer token: env:NAME or file:PATH.")
+
+    @field_validator("url")
+    @classmethod
+    def is_http(cls, value: str) -> str:
+        """An http address with host and port, nothing behind."""
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or not parts.port or parts.path not in {"", "/"}:
+            raise ValueError("write http://HOST:PORT")
+        return value.rstrip("/")
+
+
+class RouterDefinition(_Model):
+    """How to reach the load balancer."""
+
+    address: str = Field(description="Admin socket: unix:/path or tcp:host:port.")
+    backend: str = Field(description="Backend whose servers are the instances.")
+
+
+class DriverDefinition(_Model):
+    """How to reach the process supervisor."""
+
+    socket: str = Field(description="Unix socket of supervisord.")
+    root: str = Field(description="Folder that holds unpacked releases and the slots.")
+
+
+class EnvironmentDefinition(_Model):
+    """One environment with its two slots."""
+
+    kind: Literal["production", "staging", "development"]
+    front: str = Field(description="Where the outside reaches the service.")
+    router: RouterDefinition
+    driver: DriverDefinition
+    policy: Policy = Field(default_factory=Policy)
+    slots: dict[str, tuple[InstanceDefinition, ...]] = Field(min_length=2, max_length=2)
+
+    @model_validator(mode="after")
+    def has_instances(self) -> EnvironmentDefinition:
+        """Each slot has at least one instance."""
+        empty = [name for name, instances in self.slots.items() if not instances]
+        if empty:
+            raise ValueError(f"slot {', '.join(empty)} has no instance")
+        return self
+
+
+class SystemDefinition(_Model):
+    """A service and its environments, in the order in which they are shown."""
+
+    service: str = Field(pattern=_NAME)
+    environments: dict[str, EnvironmentDefinition] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def names_are_unique(self) -> SystemDefinition:
+        """An instance name occurs once in the whole system."""
+        names = [i.name for e in self.environments.values() for slot in e.slots.values() for i in slot]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"instance names used twice: {', '.join(twice)}")
+        return self
+
+    def hosts(self) -> set[str]:
+        """Every host at which an instance is reached."""
+        return {
+            urlsplit(instance.url).hostname or ""
+            for environment in self.environments.values()
+            for slot in environment.slots.values()
+            for instance in slot
+        }
+
+
+def expand(value: Any, variables: Mapping[str, str]) -> Any:
+    """Replace ``${NAME}`` and ``${NAME:-default}`` in every text of a loaded YAML document.
+
+    Raises:
+        DefinitionError: a variable without default is not set.
+    """
+    if isinstance(value, dict):
+        return {key: expand(item, variables) for key, item in value.items()}
+    if isinstance(value, list):
+        return [expand(item, variables) for item in value]
+    if not isinstance(value, str):
+        return value
+
+    def one(match: re.Match[str]) -> str:
+        name, default = match.group(1), match.group(2)
+        found = variables.get(name, default)
+        if found is None:
+            raise DefinitionError(f"{value!r} needs the environment variable {name}, which is not set")
+        return found
+
+    return _VARIABLE.sub(one, value)
+
+
+def load(path: Path, allowed_hosts: set[str], variables: Mapping[str, str] | None = None) -> SystemDefinition:
+    """Read and validate a definition file.
+
+    Raises:
+        DefinitionError: the file is missing, no YAML, not valid, or names a host that is not allowed (OPSC_TARGET_HOSTS).
+    """
+    try:
+        document = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise DefinitionError(f"cannot read {path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise DefinitionError(f"{path} is not valid YAML: {error}") from error
+    try:
+        definition = SystemDefinition.model_validate(expand(document, os.environ if variables is None else variables))
+    except ValidationError as error:
+        problems = [f"  {'.'.join(map(str, p['loc'])) or 'file'}: {p['msg']}" for p in error.errors()]
+        raise DefinitionError(f"{path} is not a valid system definition:\n" + "\n".join(problems)) from error
+    foreign = definition.hosts() - allowed_hosts
+    if foreign:
+        raise DefinitionError(
+            f"{path} names hosts that are not allowed: {', '.join(sorted(foreign))}. Add them to OPSC_TARGET_HOSTS."
+        )
+    return definition

@@ -1,0 +1,1 @@
+"""Adapters that start and stop the processes of a slot."""

@@ -1,0 +1,183 @@
+"""Read queries of the environment pages: everything a template shows, in a fixed number of queries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Prefetch, QuerySet
+
+from accounts.roles import DEPLOY
+from environments.models import Environment, Instance, Slot
+from environments.permissions import environments_with
+from environments.policy import Policy, RuleKind, RuleSpec
+from environments.readings import Rates, Reading, rates, reading, with_samples, worst
+
+
+@dataclass(frozen=True, slots=True)
+class SlotView:
+    """One side of an environment as it is drawn."""
+
+    slot: Slot
+    weight: int
+    """Share of new requests in per cent, as decided."""
+    is_live: bool
+    is_writer: bool
+    """Whether the trading role was granted to it."""
+    readings: tuple[Reading, ...]
+    status: str
+    """Worst health of its instances; ``stopped`` when nothing should run."""
+
+    @property
+    def answered(self) -> int:
+        """How many instances gave a fresh answer."""
+        return sum(1 for item in self.readings if item.is_fresh and item.words[:9] != "no answer")
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentView:
+    """One environment with its slots, its numbers and what is under way."""
+
+    environment: Environment
+    slots: tuple[SlotView, ...]
+    live: SlotView | None
+    rates: Rates
+    active: Any
+    """The deployment under way, or None."""
+    may_deploy: bool
+
+    @property
+    def status(self) -> str:
+        """Health of what serves; ``no_data`` when nothing serves."""
+        return self.live.status if self.live else "no_data"
+
+    @property
+    def words(self) -> str:
+        """Health of what serves, in words."""
+        if self.live is None:
+            return "nothing is live"
+        bad = [item.words for item in self.live.readings if item.status != "pass"]
+        return "; ".join(bad) if bad else (self.live.readings[0].words if self.live.readings else "no instance")
+
+    @property
+    def shares(self) -> list[tuple[str, str, int]]:
+        """Slot name, release and weight, for the traffic bar."""
+        return [(view.slot.name, view.slot.version, view.weight) for view in self.slots]
+
+
+def environments(user: Any) -> list[EnvironmentView]:
+    """Every environment a person may see, in the order of the definition."""
+    queryset = Environment.objects.visible_to(user)
+    return [view(item, deployable) for deployable in [deployable_ids(user)] for item in detailed(queryset)]
+
+
+def environment(user: Any, name: str) -> EnvironmentView:
+    """One environment.
+
+    Raises:
+        Environment.DoesNotExist: there is none of this name that the person may see.
+    """
+    return view(detailed(Environment.objects.visible_to(user)).get(name=name), deployable_ids(user))
+
+
+def everywhere() -> list[EnvironmentView]:
+    """Every environment, for the live hub, which filters by topic and draws nothing that depends on who looks."""
+    return [view(item, frozenset()) for item in detailed(Environment.objects.all())]
+
+
+def deployable_ids(user: Any) -> frozenset[int]:
+    """Environments to which a person may deploy, by key; one query."""
+    return frozenset(environments_with(Environment.objects.all(), user, DEPLOY).values_list("pk", flat=True))
+
+
+def detailed(queryset: QuerySet[Environment]) -> QuerySet[Environment]:
+    """With slots, instances, newest samples and the active deployment; four queries for any number."""
+    # The reverse side of the relation: this app does not import the one above it.
+    deployments = Environment._meta.get_field("deployments").related_model.objects
+    under_way = deployments.active().select_related("from_release", "to_release", "to_slot")
+    slots = Slot.objects.prefetch_related(Prefetch("instances", with_samples(Instance.objects.all())))
+    return queryset.select_related("service", "live_slot").prefetch_related(
+        Prefetch("slots", slots), Prefetch("deployments", under_way, to_attr="under_way")
+    )
+
+
+def view(item: Environment, deployable: Iterable[int]) -> EnvironmentView:
+    """The view of an environment that ``detailed`` loaded."""
+    slots = tuple(_slot(item, slot) for slot in item.slots.all())
+    live = next((found for found in slots if found.is_live), None)
+    under_way = item.under_way  # type: ignore[attr-defined]
+    return EnvironmentView(
+        environment=item,
+        slots=slots,
+        live=live,
+        rates=rates(live.slot.instances.all()) if live else Rates(),
+        active=under_way[0] if under_way else None,
+        may_deploy=item.pk in deployable,
+    )
+
+
+def _slot(item: Environment, slot: Slot) -> SlotView:
+    readings = tuple(reading(instance) for instance in slot.instances.all())
+    stopped = slot.role == Slot.Role.STOPPED
+    return SlotView(
+        slot=slot,
+        weight=int(item.desired_weights.get(slot.name, 0)),
+        is_live=slot.pk == item.live_slot_id,
+        is_writer=slot.pk == item.writer_slot_id,
+        readings=readings,
+        status="stopped" if stopped else worst(found.status for found in readings),
+    )
+
+
+def seconds_in_words(seconds: float) -> str:
+    """``20 s``, ``5 min``, ``1 h``."""
+    if seconds < 120:
+        return f"{seconds:g} s"
+    return f"{seconds / 60:g} min" if seconds < 7200 and seconds % 3600 else f"{seconds / 3600:g} h"
+
+
+def policy_in_words(policy: Policy) -> list[tuple[str, str]]:
+    """How the environment is deployed to, as term and sentence."""
+    promotion = (
+        "Goes on by itself after the smoke tests."
+        if policy.promotion == "auto"
+        else "Waits after the smoke tests until somebody presses Promote."
+    )
+    return [
+        ("Promotion", promotion),
+        ("Watch", f"{seconds_in_words(policy.watch_seconds)} after promotion, the old slot warm, one click from rollback."),
+        ("Success", f"After {seconds_in_words(policy.stable_seconds)} stable; then the old slot gets the new version too."),
+        ("Baseline", f"The live slot over {seconds_in_words(policy.baseline_seconds)} before the shift."),
+        ("Healthy", f"{policy.healthy_passes} passes in a row, within {seconds_in_words(policy.start_timeout_seconds)}."),
+        ("Sampling", f"Every {policy.probe_seconds:g} s, every {policy.watch_probe_seconds:g} s during a deployment."),
+    ]
+
+
+_RULE_WORDS = {
+    RuleKind.POSITION_MISMATCH: "any position mismatch",
+    RuleKind.COMPONENT: "a critical component fails its check",
+    RuleKind.RESTART: "a process crashes or restarts",
+    RuleKind.TRADING_HALTED: "trading stops unexpectedly",
+}
+
+
+def rule_in_words(rule: RuleSpec, policy: Policy) -> str:
+    """When a rule fails, as half a sentence."""
+    fixed = _RULE_WORDS.get(rule.kind)
+    if fixed:
+        return fixed
+    if rule.kind == RuleKind.AVAILABILITY:
+        return f"{policy.confirmations} probes in a row without an answer"
+    if rule.kind == RuleKind.ERROR_RATE:
+        times = f", or more than {rule.times_baseline:g} × baseline" if rule.times_baseline else ""
+        return f"above {(rule.fail or 0) * 100:g} %{times}"
+    if rule.kind == RuleKind.LATENCY:
+        return f"above {rule.fail:g} × baseline" + (f", warns from {rule.warn:g} ×" if rule.warn else "")
+    return f"down more than {(rule.fail or 0) * 100:g} %" + (f", warns from {rule.warn * 100:g} %" if rule.warn else "")
+
+
+def rules_in_words(policy: Policy) -> list[tuple[str, str, str]]:
+    """Name, condition and consequence of each rule."""
+    consequence = {"rollback": "Rolls back by itself", "recommend": "Recommends rollback, you decide"}
+    return [(rule.name, rule_in_words(rule, policy), consequence[rule.action]) for rule in policy.rules]

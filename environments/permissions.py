@@ -1,0 +1,47 @@
+"""What a person may do in an environment: django-guardian object permissions, denied by default."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from guardian.shortcuts import get_objects_for_user
+
+from accounts.errors import Forbidden
+from accounts.roles import PERMISSION_WORDS, VIEW, roles_with
+from audit.actors import Actor
+
+if TYPE_CHECKING:
+    from environments.models import Environment, EnvironmentQuerySet
+
+
+def visible_environments(queryset: EnvironmentQuerySet, user: Any) -> EnvironmentQuerySet:
+    """Those of a queryset that a person may see; none for somebody inactive or not signed in."""
+    return environments_with(queryset, user, VIEW)
+
+
+def environments_with(queryset: EnvironmentQuerySet, user: Any, permission: str) -> EnvironmentQuerySet:
+    """Those of a queryset on which a person has a permission (a code name of ``accounts/roles.py``)."""
+    if user is None or not user.is_authenticated or not user.is_active:
+        return queryset.none()
+    return get_objects_for_user(user, permission, queryset, accept_global_perms=False, with_superuser=False)
+
+
+def allowed(actor: Actor, permission: str, environment: Environment) -> bool:
+    """Whether an actor has a permission on an environment; the system has every one."""
+    if actor.is_system:
+        return True
+    user = actor.user
+    if user is None or not user.is_active:
+        return False
+    return environments_with(type(environment).objects.filter(pk=environment.pk), user, permission).exists()
+
+
+def require(actor: Actor, permission: str, environment: Environment) -> None:
+    """Pass, or raise.
+
+    Raises:
+        Forbidden: the actor lacks the permission; the message says which roles have it.
+    """
+    if not allowed(actor, permission, environment):
+        who = " or ".join(role.value for role in roles_with(permission, production=environment.is_production))
+        raise Forbidden(actor, permission, PERMISSION_WORDS[permission], environment.name, who)

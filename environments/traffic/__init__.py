@@ -1,0 +1,1 @@
+"""Adapters that move inbound traffic between the slots of an environment."""

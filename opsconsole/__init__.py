@@ -1,0 +1,1 @@
+"""The project that composes the apps of OpsConsole."""

@@ -1,0 +1,128 @@
+"""What the frame of every page shows: navigation, role, theme, and deployments in trouble. At most two queries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from django.db.models import Exists, OuterRef, Q
+from django.http import HttpRequest
+from django.utils import timezone
+
+from deployments.models import Deployment, VerdictRow
+from deployments.states import ACTIVE, Status
+
+
+VERSION = "0.1.0"
+THEMES = (("auto", "Auto", "sun-moon"), ("light", "Light", "sun"), ("dark", "Dark", "moon"))
+THEME_COOKIE = "opsc_theme"
+NAV = (
+    ("Overview", "/", "layout-dashboard", "o"),
+    ("Deployments", "/deployments/", "rocket", "d"),
+    ("Environments", "/environments/", "server", "e"),
+    ("Releases", "/releases/", "package", "r"),
+    ("Audit", "/audit/", "scroll-text", "u"),
+    ("API", "/api/docs/", "braces", ""),
+)
+"""Word, address, icon, and the key after ``g``; the first four stand in the bar of a phone."""
+SHOWN_TROUBLES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class NavItem:
+    """One entry of the navigation."""
+
+    word: str
+    href: str
+    icon: str
+    key: str
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A deployment that failed, is failing, or runs with a failed verdict."""
+
+    pk: int
+    environment: str
+    title: str
+    text: str
+    tone: str
+    href: str
+
+
+class Frame:
+    """The values of the frame; each is computed only when a template asks for it."""
+
+    version = VERSION
+    themes = THEMES
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._request = request
+        self.now = timezone.now()
+
+    @cached_property
+    def theme(self) -> str:
+        """``auto``, ``light`` or ``dark``; chosen in the user menu and kept in a cookie, so that no page flashes."""
+        chosen = self._request.COOKIES.get(THEME_COOKIE, "auto")
+        return chosen if chosen in {value for value, *_ in THEMES} else "auto"
+
+    @cached_property
+    def nav(self) -> list[NavItem]:
+        """The entries, the one of this page marked."""
+        path = self._request.path
+        return [
+            NavItem(word, href, icon, key, path == href if href == "/" else path.startswith(href))
+            for word, href, icon, key in NAV
+        ]
+
+    @cached_property
+    def nav_rest_current(self) -> bool:
+        """Whether this page is one of those under "More" on a phone."""
+        return any(item.current for item in self.nav[4:])
+
+    @cached_property
+    def role(self) -> str:
+        """Admin, Operator or Developer; empty without a role or when nobody is signed in. One query."""
+        return getattr(self._request.user, "role", "")
+
+    @cached_property
+    def troubles(self) -> list[Trouble]:
+        """Deployments in trouble that this person may see, newest first. One query."""
+        user = self._request.user
+        return in_trouble(user) if user.is_authenticated else []
+
+
+def frame(request: HttpRequest) -> dict[str, Any]:
+    """Context processor: ``frame`` of every template."""
+    return {"frame": Frame(request)}
+
+
+def in_trouble(user: Any) -> list[Trouble]:
+    """Deployments that a person may see and that are failing, failed and not followed, or have a failed verdict."""
+    failed_verdict = VerdictRow.objects.filter(deployment=OuterRef("pk"), is_current=True, verdict="fail")
+    newer = Deployment.objects.filter(environment=OuterRef("environment"), pk__gt=OuterRef("pk"))
+    found = (
+        Deployment.objects.visible_to(user)
+        .filter(
+            Q(status=Status.FAILING)
+            | Q(Exists(failed_verdict), status__in=sorted(ACTIVE))
+            | Q(~Exists(newer), status=Status.FAILED)
+        )
+        .select_related("environment", "to_release", "from_release")
+        .order_by("-id")[:SHOWN_TROUBLES]
+    )
+    return [_trouble(deployment) for deployment in found]
+
+
+def _trouble(deployment: Deployment) -> Trouble:
+    version = deployment.to_release.version
+    if deployment.status == Status.FAILING:
+        back = deployment.from_release.version if deployment.from_release else "the earlier release"
+        title, text, tone = f"{version} failed, going back to {back}.", deployment.failure_reason, "crit"
+    elif deployment.status == Status.FAILED:
+        title, text, tone = f"deployment of {version} failed.", deployment.failure_reason, "crit"
+    else:
+        title, text, tone = f"{version} is beyond a limit.", "Decide on its page.", "warn"
+    return Trouble(deployment.pk, deployment.environment.name, title, text, tone, f"/deployments/{deployment.pk}/")

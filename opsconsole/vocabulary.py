@@ -1,0 +1,106 @@
+"""The words, icons and tones of every status: one table, so that a status reads the same on every page.
+
+Tones: ``plain`` and ``ok`` are grey (normal), ``run`` is grey with a turning icon; ``info`` asks for a decision;
+``warn``, ``crit`` and ``unknown`` are abnormal and coloured. Icons are Lucide names.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Word(NamedTuple):
+    """How one value of a status is shown."""
+
+    icon: str
+    word: str
+    tone: str
+
+
+UNKNOWN = Word("circle-question-mark", "Unknown", "unknown")
+_PASS = Word("circle-check", "Pass", "ok")
+_RUNNING = Word("loader-circle", "Running", "run")
+_FAILED = Word("octagon-alert", "Failed", "crit")
+_NO_DATA = Word("circle-question-mark", "No data", "unknown")
+_STALE = Word("unplug", "Stale", "unknown")
+
+WORDS: dict[str, dict[str, Word]] = {
+    "deployment": {
+        "draft": Word("circle-dashed", "Draft", "plain"),
+        "awaiting_approval": Word("clock", "Waiting for approval", "info"),
+        "pending": Word("clock", "Waiting to start", "plain"),
+        "running": _RUNNING,
+        "held": Word("circle-pause", "Held", "info"),
+        "watching": Word("eye", "Watching", "plain"),
+        "succeeded": Word("circle-check", "Succeeded", "ok"),
+        "aborting": Word("octagon-x", "Aborting", "warn"),
+        "aborted": Word("octagon-x", "Aborted", "plain"),
+        "failing": Word("octagon-alert", "Failing, rolling back", "crit"),
+        "rolled_back": Word("undo-2", "Rolled back", "warn"),
+        "failed": _FAILED,
+    },
+    "step": {
+        "pending": Word("circle-dashed", "Waiting", "plain"),
+        "running": _RUNNING,
+        "held": Word("circle-pause", "Held", "info"),
+        "succeeded": Word("circle-check", "Done", "ok"),
+        "failed": _FAILED,
+        "skipped": Word("circle-minus", "Skipped", "plain"),
+    },
+    "verdict": {
+        "pass": Word("circle-check", "Within", "ok"),
+        "warn": Word("triangle-alert", "Near limit", "warn"),
+        "fail": Word("octagon-alert", "Above limit", "crit"),
+        "no_data": _NO_DATA,
+        "error": Word("circle-question-mark", "Cannot judge", "unknown"),
+    },
+    "health": {
+        "pass": _PASS,
+        "warn": Word("triangle-alert", "Warning", "warn"),
+        "fail": Word("octagon-alert", "Fail", "crit"),
+        "no_data": _NO_DATA,
+        "stale": _STALE,
+        "unreachable": Word("unplug", "No answer", "crit"),
+    },
+    "slot": {
+        "live": Word("circle-dot", "Live", "strong"),
+        "preview": Word("eye", "Preview", "plain"),
+        "standby": Word("circle", "Standby", "plain"),
+        "stopped": Word("circle-minus", "Stopped", "plain"),
+    },
+    "trading": {
+        "ACTIVE": Word("activity", "Active", "strong"),
+        "STANDBY": Word("circle", "Standby", "plain"),
+        "REDUCING": Word("triangle-alert", "Reducing", "warn"),
+        "HALTED": Word("octagon-x", "Halted", "crit"),
+        "": _NO_DATA,
+    },
+    "outcome": {
+        "intent": Word("circle-dashed", "Intended", "plain"),
+        "done": Word("circle-check", "Done", "ok"),
+        "failed": _FAILED,
+        "denied": Word("lock", "Denied", "warn"),
+    },
+    "check": {
+        "ok": _PASS,
+        "blocked": Word("octagon-alert", "Blocks", "crit"),
+        "pending": Word("clock", "Waiting", "plain"),
+    },
+    "trade": {
+        "win": Word("circle-check", "Win", "ok"),
+        "loss": Word("circle-minus", "Loss", "plain"),
+        "open": Word("circle-dashed", "Open", "plain"),
+        "failed": _FAILED,
+    },
+}
+
+
+def look_up(kind: str, value: object) -> Word:
+    """The word for a value of a kind of status; an unknown value is shown as itself, marked unknown.
+
+    Raises:
+        KeyError: there is no such kind of status.
+    """
+    words = WORDS[kind]
+    text = "" if value is None else str(value)
+    return words.get(text) or UNKNOWN._replace(word=text.replace("_", " ").capitalize() or UNKNOWN.word)
