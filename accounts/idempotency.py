@@ -38,7 +38,7 @@ Handler = Callable[..., Response]
 def idempotent(handler: Handler) -> Handler:
     """Let a POST method of an API view honour ``Idempotency-Key``.
 
-    Two requests with the same key at the same time: the second waits for the first one's transaction, then gets its answer.
+    Two requests with the same key at the same time: the second waits for the first one's end, then gets its answer.
 
     Raises (within the handler):
         ValidationError: the header is longer than 100 characters or not printable.

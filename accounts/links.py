@@ -1,7 +1,7 @@
 """One-time sign-in links: signed, valid for ten minutes, and ended by the first sign-in.
 
-The idea is that of Django's PasswordResetTokenGenerator: the state that a use changes (``last_login``) is part of what is
-signed, so nothing has to be stored.
+The idea is that of Django's PasswordResetTokenGenerator: the state that a use changes (``last_login``) is part of what
+is signed, so nothing has to be stored.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def read(token: str, people: QuerySet[User]) -> User:
     except signing.BadSignature:  # SignatureExpired is one, too
         minutes = int(LIFETIME.total_seconds() // 60)
         raise InvalidLink(
-            f"This sign-in link is not valid: it was used before, is older than {minutes} minutes, or was not copied whole."
+            f"This sign-in link is not valid: it was used, is older than {minutes} minutes, or was not copied whole."
         ) from None
     return user
 

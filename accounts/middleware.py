@@ -14,9 +14,9 @@ _SESSION_ENDED = "You are not signed in, or your session has ended. Sign in, the
 class sign_in_required:  # noqa: N801  named like the functions beside it in settings.MIDDLEWARE
     """Send people who are not signed in to the sign-in page.
 
-    Denied by default: a view is open only when ``django.contrib.auth.decorators.login_not_required`` marks it, or when it
-    is a view of the REST framework, which answers 401 by itself. Requests that are no page load (HTMX, JSON) get a 401
-    text, since a redirect would put the sign-in page into a fragment of another page.
+    Denied by default: a view is open only when ``django.contrib.auth.decorators.login_not_required`` marks it, or when
+    it is a view of the REST framework, which answers 401 by itself. Requests that are no page load (HTMX, JSON) get a
+    401 text, since a redirect would put the sign-in page into a fragment of another page.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:

@@ -11,7 +11,7 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     HEADER,
     str,
     OpenApiParameter.HEADER,
-    description="Any text of up to 100 characters, for example a UUID. The same request with the same key is done once; "
+    description="Up to 100 characters, for example a UUID. The same request with the same key is done once; "
     "its answer is given again with `Idempotency-Replayed: true`.",
 )
 

@@ -1,8 +1,8 @@
 """The API's own map from action to permission.
 
 REST framework's ``DjangoObjectPermissions`` checks nothing on GET and maps every custom POST to ``add_*``. So each view
-says itself what each of its actions takes, as ``permission_map``. What is on an object is checked where it belongs: on the
-queryset (``visible_to``) and in the use case (``environments.permissions.require``), which also audits a denial.
+says itself what each of its actions takes, as ``permission_map``. What is on an object is checked where it belongs: on
+the queryset (``visible_to``) and in the use case (``environments.permissions.require``), which also audits a denial.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ MEMBER_TIME = 1_767_225_600
 
 @dataclass(frozen=True, slots=True)
 class ReleasePlan:
-    """What goes into a release: faults (see settings.Faults), settings that differ from the default, and the diff stat."""
+    """What goes into a release: faults (see settings.Faults), settings that differ from the default, diff stat."""
 
     version: str
     released_at: str

@@ -15,15 +15,15 @@ from accounts.roles import DEPLOY
 from accounts.use_case import use_case
 from audit.actions import record
 from audit.actors import Actor
-from deployments import events, preflight
+from deployments import events, preflight, releases
 from deployments.clock import db_now
 from deployments.errors import Blocked, InvalidRequest, PreflightFailed, WrongState
 from deployments.models import Deployment, Release, Step
 from deployments.states import ACTIVE, UNFINISHED, Status, StepStatus
 from deployments.strategies import ROLLBACK, STRATEGIES, PlanInput, Strategy, by_name
 from deployments.strategies.base import CRITICAL
-from environments.models import Environment, Slot
-from environments.permissions import require
+from environments.models import Environment, Service, Slot
+from environments.permissions import require, require_anywhere
 
 REASON_LIMIT = 2000
 
@@ -161,6 +161,48 @@ def roll_back(
         after={"rollback": rollback.pk, "to": rollback.to_release.version},
     )
     return rollback
+
+
+@use_case
+def register_release(
+    actor: Actor,
+    service: Service,
+    *,
+    version: str,
+    artifact: str,
+    digest: str,
+    notes: str = "",
+    commit: str = "",
+    changes: dict[str, int] | None = None,
+    migrations: list[str] | None = None,
+    config_revision: str = "",
+    released_at: datetime | None = None,
+) -> Release:
+    """Register a version of a service; it can never be changed afterwards.
+
+    Raises:
+        Forbidden: the actor may deploy to no environment of the service.
+        InvalidRequest: the version is no semantic version, or the archive is missing or does not match its digest.
+        ReleaseExists: the version is registered already.
+    """
+    require_anywhere(actor, DEPLOY, service)
+    release = Release(
+        service=service,
+        version=releases.clean_version(version),
+        artifact=artifact,
+        digest=digest,
+        notes=notes,
+        commit=commit,
+        changes=changes or {},
+        migrations=migrations or [],
+        config_revision=config_revision,
+        released_at=released_at,
+        created_by=actor.user,
+    )
+    release.size = releases.verified_size(release)
+    releases.save_new(release)
+    record(actor, "release.registered", release, after={"version": release.version, "digest": release.digest})
+    return release
 
 
 def begin_abort(locked: Deployment) -> None:

@@ -23,13 +23,14 @@ from deployments.states import Status, StepStatus
 from deployments.steps import STEPS
 from deployments.steps.base import Context, Done, Failed, Outcome, Wait
 from environments.drivers.base import DriverUnreachable
-from environments.target import TargetUnreachable
+from environments.target import StaleEpoch as StaleRole
+from environments.target import TargetMalformed, TargetUnreachable
 from environments.traffic.base import ReadBackDiffers, RouterUnreachable, StaleEpoch
 
 logger = logging.getLogger(__name__)
 
 ENGINE = system("engine")
-PASSING = (DriverUnreachable, RouterUnreachable, ReadBackDiffers, TargetUnreachable)
+PASSING = (DriverUnreachable, RouterUnreachable, ReadBackDiffers, TargetMalformed, TargetUnreachable)
 """Trouble that may pass: the step is tried again until its deadline."""
 RETRY_SECONDS = 0.3
 
@@ -103,8 +104,10 @@ def _carry_out(ctx: Context) -> Outcome:
     code = STEPS[ctx.step.name]
     try:
         return code.run(ctx)
-    except StaleEpoch as stale:
-        raise LeaseLost(f"deployment {ctx.deployment.pk}: the load balancer refused epoch {ctx.epoch}: {stale}") from stale
+    except (StaleEpoch, StaleRole) as stale:
+        if not Deployment.objects.filter(pk=ctx.deployment.pk, lease_epoch=ctx.epoch).exists():
+            raise LeaseLost(f"deployment {ctx.deployment.pk}: epoch {ctx.epoch} was refused: {stale}") from stale
+        return Failed(f"{stale}. It was not given by this console: was its database replaced?")
     except DatabaseError:
         raise
     except PASSING as error:

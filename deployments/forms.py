@@ -74,9 +74,29 @@ class ListFilter(forms.Form):
 
     environment = forms.CharField(required=False)
     state = forms.ChoiceField(
-        required=False, choices=[("", "Any state"), *((key, label) for key, (label, _) in STATE_FILTERS.items())]
+        required=False,
+        choices=[("", "Any"), *((key, label) for key, (label, _) in STATE_FILTERS.items())],
+        error_messages={"invalid_choice": "There is no state “%(value)s”."},
     )
     version = forms.CharField(required=False, max_length=40)
-    who = forms.CharField(required=False, max_length=150)
-    since = forms.DateField(required=False, error_messages={"invalid": "Write the date as 2026-01-21."})
-    until = forms.DateField(required=False, error_messages={"invalid": "Write the date as 2026-01-21."})
+    who = forms.CharField(required=False, max_length=150, label="By")
+    since = forms.DateField(required=False, label="From", error_messages={"invalid": "Write the date as 2026-01-21."})
+    until = forms.DateField(required=False, label="To", error_messages={"invalid": "Write the date as 2026-01-21."})
+
+    def fields_for_bar(self, environments: list[str]) -> list[dict[str, Any]]:
+        """As ``ui/filter_bar.html`` wants them."""
+        options = {
+            "environment": [("", "Any"), *((name, name) for name in environments)],
+            "state": list(self.fields["state"].choices),
+        }
+        types = {"since": "date", "until": "date"}
+        return [
+            {
+                "name": name,
+                "label": field.label or name.capitalize(),
+                "value": self.data.get(name, ""),
+                "options": options.get(name),
+                "type": types.get(name, "search"),
+            }
+            for name, field in self.fields.items()
+        ]

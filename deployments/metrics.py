@@ -70,6 +70,8 @@ def _metric(
         baseline = 0.0
     limit, label = limit_of(spec, policy, baseline)
     value = _value(latest.values, spec) if latest else None
+    if value is None and row is not None and spec.kind == RuleKind.POSITION_MISMATCH:
+        value = row.value
     verdict = row.verdict if row else ("no_data" if value is None else "none")
     return Metric(
         key=spec.key,

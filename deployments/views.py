@@ -7,6 +7,7 @@ from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
@@ -16,6 +17,7 @@ from deployments.forms import ListFilter
 from deployments.models import Deployment, Release
 from environments.drivers.artifacts import verify_artifact
 from environments.drivers.base import DriverError
+from environments.live import may_see_everything
 from environments.models import Environment
 from environments.pages import deployable_ids
 
@@ -23,8 +25,12 @@ from environments.pages import deployable_ids
 @require_safe
 def overview(request: HttpRequest) -> HttpResponse:
     """``/``: what runs, what is wrong, what happened last."""
-    shown = pages.overview(request.user)
-    return render(request, "deployments/overview.html", {"overview": shown, "may_deploy": bool(deployable_ids(request.user))})
+    context = {
+        "overview": pages.overview(request.user),
+        "may_deploy": bool(deployable_ids(request.user)),
+        "is_live": may_see_everything(request.user),
+    }
+    return render(request, "deployments/overview.html", context)
 
 
 @require_safe
@@ -34,12 +40,13 @@ def deployment_list(request: HttpRequest) -> HttpResponse:
     form.is_valid()
     page = pages.page_of(pages.filtered(pages.listed(request.user), form.cleaned_data), request.GET.get("page"))
     now = timezone.now()
+    names = list(Environment.objects.visible_to(request.user).values_list("name", flat=True))
     context = {
-        "form": form,
+        "filters": form.fields_for_bar(names),
+        "problems": [f"{form.fields[name].label}: {error}" for name, listed in form.errors.items() for error in listed],
         "page": page,
         "rows": [pages.row(item, now) for item in page],
-        "environments": Environment.objects.visible_to(request.user).values_list("name", flat=True),
-        "is_filtered": any(value for name, value in form.cleaned_data.items()),
+        "is_filtered": any(form.data.get(name) for name in form.fields),
         "may_deploy": bool(deployable_ids(request.user)),
     }
     return render(request, "deployments/list.html", context)
@@ -57,14 +64,15 @@ def detail_page(request: HttpRequest, deployment: Deployment, attempt: Attempt |
     kind = kind if kind in live_page.EVENT_KINDS else "all"
     page = live_page.build(deployment, kind)
     rows = metrics.measured(deployment)
-    marks = metrics.marks(deployment)
     context = {
         "page": page,
         "deployment": deployment,
         "panel": panel(request.user, page, attempt or Attempt(request.GET.get("confirm", "").removeprefix("confirm-"))),
         "charts": [(metric, metrics.points(rows, metric.key)) for metric in page.metrics],
-        "marks": marks,
-        "kinds": [(words_, f"?events={name}#events", name == kind, None) for name, words_ in live_page.EVENT_KINDS.items()],
+        "marks": metrics.marks(deployment),
+        "measurements_url": reverse("deployment-measurements", args=[deployment.pk]),
+        "kind": kind,
+        "kinds": [(label, f"?events={key}#events", key == kind, None) for key, label in live_page.EVENT_KINDS.items()],
     }
     return render(request, "deployments/detail.html", context, status=status)
 
@@ -113,6 +121,7 @@ def release_list(request: HttpRequest) -> HttpResponse:
         "page": page,
         "rows": [pages.release_row(item, running) for item in page],
         "wanted": wanted,
+        "filters": [{"name": "q", "label": "Version", "value": wanted, "type": "search"}],
         "may_deploy": bool(deployable_ids(request.user)),
     }
     return render(request, "deployments/release_list.html", context)

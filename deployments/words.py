@@ -70,7 +70,8 @@ def _under_way(deployment: Deployment, steps: Sequence[Step]) -> Result:
     current = next((step for step in steps if step.status == StepStatus.RUNNING), None)
     serving = earlier(deployment) if not deployment.promoted_at else deployment.to_release.version
     what = current.title if current else "Waiting for the next step"
-    return Result(what, f"{serving} serves.", "normal")
+    detail = f"{current.detail} " if current and current.detail else ""
+    return Result(what, f"{detail}{serving} serves.", "normal")
 
 
 def _held(deployment: Deployment, steps: Sequence[Step]) -> Result:

@@ -11,7 +11,7 @@ from accounts.roles import PERMISSION_WORDS, VIEW, roles_with
 from audit.actors import Actor
 
 if TYPE_CHECKING:
-    from environments.models import Environment, EnvironmentQuerySet
+    from environments.models import Environment, EnvironmentQuerySet, Service
 
 
 def visible_environments(queryset: EnvironmentQuerySet, user: Any) -> EnvironmentQuerySet:
@@ -45,3 +45,16 @@ def require(actor: Actor, permission: str, environment: Environment) -> None:
     if not allowed(actor, permission, environment):
         who = " or ".join(role.value for role in roles_with(permission, production=environment.is_production))
         raise Forbidden(actor, permission, PERMISSION_WORDS[permission], environment.name, who)
+
+
+def require_anywhere(actor: Actor, permission: str, service: Service) -> None:
+    """Pass when the actor has a permission on at least one environment of a service, or raise.
+
+    Raises:
+        Forbidden: on none.
+    """
+    environments = service.environments.all()
+    if actor.is_system or environments_with(environments, actor.user, permission).exists():
+        return
+    who = " or ".join(role.value for role in roles_with(permission, production=False))
+    raise Forbidden(actor, permission, PERMISSION_WORDS[permission], service.name, who)

@@ -7,17 +7,17 @@ time allowed for that instance. An instance that does not answer gives a sample 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import aiohttp
 
+from environments.health import MalformedAnswer, json_object, parse_health
 from environments.metrics import MetricsError, TargetMetrics, parse_metrics
-from environments.sample import Component, Sample
+from environments.sample import Sample
 
 MAX_ANSWER_BYTES = 64 * 1024
 STARTED_TOGETHER = 64
@@ -29,16 +29,6 @@ GRACE_SECONDS = 0.2
 """When the prober itself was stopped and wakes after the deadline, answers that lie ready get this long to be read."""
 
 ROLES = frozenset({"ACTIVE", "STANDBY", "REDUCING", "HALTED", ""})
-_STATUSES = {
-    "pass": "pass",
-    "ok": "pass",
-    "up": "pass",
-    "warn": "warn",
-    "fail": "fail",
-    "error": "fail",
-    "down": "fail",
-}
-_SEVERITY = {"pass": 0, "warn": 1, "fail": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +43,6 @@ class ProbeSpec:
     """Bearer token with the scope read."""
     timeout: float = 0.8
     """Seconds within which all three answers must be complete."""
-
-
-class ProbeError(Exception):
-    """The instance answered, but not as the ops contract says; the text becomes ``Sample.error``."""
 
 
 class Prober:
@@ -113,8 +99,8 @@ class Prober:
         began = time.perf_counter()
         try:
             async with _Deadline(spec.timeout):
-                answers = await self._get_all(spec)
-            return _sample(*answers, time.perf_counter() - began)
+                health, metrics, state = await self._get_all(spec)
+            return _sample(health, metrics, state, time.perf_counter() - began)
         except TimeoutError:
             problem = "timeout"
         except aiohttp.ClientConnectorError as error:
@@ -125,7 +111,7 @@ class Prober:
             problem = "disconnected"
         except aiohttp.ClientError as error:
             problem = f"not HTTP as expected: {type(error).__name__}: {str(error)[:200]}"
-        except (ProbeError, MetricsError) as error:
+        except (MalformedAnswer, MetricsError) as error:
             problem = str(error)
         return Sample(at=time.time(), ok=False, error=problem, extra={"probe_seconds": time.perf_counter() - began})
 
@@ -138,18 +124,18 @@ class Prober:
                 read.cancel()
 
     async def _get(self, spec: ProbeSpec, path: str) -> tuple[int, bytes]:
-        """Status and body of one read. Raises ``ProbeError`` for a redirect or an answer over the size limit."""
+        """Status and body of one read. Raises ``MalformedAnswer`` for a redirect or an answer over the size limit."""
         if self._session is None:
             raise RuntimeError("use the prober as an async context manager: async with Prober() as prober")
         headers = {"Authorization": f"Bearer {spec.token}"}
         async with self._session.get(spec.base_url + path, headers=headers, allow_redirects=False) as answer:
             if 300 <= answer.status < 400:
-                raise ProbeError(f"{path} answered {answer.status}, a redirect; redirects are not followed")
+                raise MalformedAnswer(f"{path} answered {answer.status}, a redirect; redirects are not followed")
             body = bytearray()
             async for chunk in answer.content.iter_any():
                 body += chunk
                 if len(body) > MAX_ANSWER_BYTES:
-                    raise ProbeError(f"{path} answered more than {MAX_ANSWER_BYTES // 1024} KB")
+                    raise MalformedAnswer(f"{path} answered more than {MAX_ANSWER_BYTES // 1024} KB")
             return answer.status, bytes(body)
 
 
@@ -171,9 +157,9 @@ class _Deadline:
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
+    ) -> None:
         self._timer.cancel()
-        return await self._scope.__aexit__(kind, error, trace)
+        await self._scope.__aexit__(kind, error, trace)
 
     def _expire(self) -> None:
         late = time.monotonic() - self._deadline
@@ -182,17 +168,17 @@ class _Deadline:
 
 def _sample(health: tuple[int, bytes], metrics: tuple[int, bytes], state: tuple[int, bytes], seconds: float) -> Sample:
     if metrics[0] != 200:
-        raise ProbeError(f"/metrics answered {metrics[0]}")
+        raise MalformedAnswer(f"/metrics answered {metrics[0]}")
     if state[0] != 200:
-        raise ProbeError(f"/v1/state answered {state[0]}")
+        raise MalformedAnswer(f"/v1/state answered {state[0]}")
     numbers = parse_metrics(metrics[1].decode("utf-8", "replace"))
-    version, components = _health(*health)
+    report = parse_health(*health)
     role, epoch = _state(state[1])
     return Sample(
         at=time.time(),
         ok=True,
-        version=version or numbers.version,
-        components=components,
+        version=report.version or numbers.version,
+        components=report.components,
         requests_ok=numbers.requests_ok,
         requests_error=numbers.requests_error,
         latency_buckets=numbers.latency_buckets,
@@ -219,61 +205,11 @@ def _extra(numbers: TargetMetrics, seconds: float) -> dict[str, float]:
     return extra
 
 
-def _json_object(path: str, body: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        raise ProbeError(f"{path} did not answer JSON; it begins {body[:60]!r}") from None
-    if not isinstance(document, dict):
-        raise ProbeError(f"{path} must answer a JSON object")
-    return document
-
-
-def _health(status: int, body: bytes) -> tuple[str, tuple[Component, ...]]:
-    """Version and components of an ``application/health+json`` answer (draft-inadarei-api-health-check-06).
-
-    A failing system answers 5xx with the same body; other statuses than 2xx and 5xx are no health answer.
-    """
-    if not (200 <= status < 300 or status >= 500):
-        raise ProbeError(f"/healthz answered {status}")
-    document = _json_object("/healthz", body)
-    checks = document.get("checks", {})
-    if not isinstance(checks, dict):
-        raise ProbeError("/healthz: checks must be an object")
-    components = tuple(_component(name, entries) for name, entries in checks.items())
-    overall = _status("status", document.get("status"))
-    worst = max((_SEVERITY[component.status] for component in components), default=-1)
-    if _SEVERITY[overall] > worst:  # the system as a whole is worse than any check that it names: keep that visible
-        components += (Component("health", overall, str(document.get("output", ""))),)
-    return str(document.get("version", "")), components
-
-
-def _component(name: str, entries: object) -> Component:
-    """The worst entry of one check; a check holds one object, or a list with one for each node."""
-    listed = entries if isinstance(entries, list) else [entries]
-    if not listed or not all(isinstance(entry, Mapping) for entry in listed):
-        raise ProbeError(f"/healthz: check {name!r} must hold an object or a list of objects")
-    worst = max(listed, key=lambda entry: _SEVERITY[_status(name, entry.get("status"))])
-    observed = worst.get("observedValue")
-    detail = "" if observed is None else f"{observed} {worst.get('observedUnit', '')}".strip()
-    output = str(worst.get("output") or "")
-    return Component(
-        str(name), _status(name, worst.get("status")), ", ".join(part for part in (detail, output) if part)
-    )
-
-
-def _status(name: str, value: object) -> str:
-    status = _STATUSES.get(value.lower()) if isinstance(value, str) else None
-    if status is None:
-        raise ProbeError(f"/healthz: {name} has the status {value!r}; known are pass, warn and fail")
-    return status
-
-
 def _state(body: bytes) -> tuple[str, int | None]:
-    document = _json_object("/v1/state", body)
+    document = json_object("/v1/state", body)
     role, epoch = document.get("role", ""), document.get("epoch")
     if not isinstance(role, str) or role not in ROLES:
-        raise ProbeError(f"/v1/state: unknown role {role!r}")
+        raise MalformedAnswer(f"/v1/state: unknown role {role!r}")
     if epoch is not None and (not isinstance(epoch, int) or isinstance(epoch, bool)):
-        raise ProbeError(f"/v1/state: the epoch must be a whole number, not {epoch!r}")
+        raise MalformedAnswer(f"/v1/state: the epoch must be a whole number, not {epoch!r}")
     return role, epoch

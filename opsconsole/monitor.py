@@ -14,6 +14,7 @@ from django.db import DatabaseError, close_old_connections, connection
 from deployments.due import DueWork
 from deployments.guard import Guard
 from deployments.models import Deployment
+from deployments.trades import TradeReader
 from environments.models import Environment
 from environments.reconcile import reconcile
 from environments.sampling import Plan, Sampler, plans
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 DUE_SECONDS = 0.1
 RECONCILE_SECONDS = 0.7
+TRADES_SECONDS = 1.0
 
 
 class Monitor:
@@ -34,7 +36,11 @@ class Monitor:
     def run(self) -> None:
         """Run every part until ``stop``."""
         due = DueWork()
-        loops = [("due", due.look, DUE_SECONDS), ("reconcile", reconcile_all, RECONCILE_SECONDS)]
+        loops = [
+            ("due", due.look, DUE_SECONDS),
+            ("reconcile", reconcile_all, RECONCILE_SECONDS),
+            ("trades", TradeReader().look, TRADES_SECONDS),
+        ]
         threads = [
             threading.Thread(target=self._repeat, args=loop, name=loop[0], daemon=True) for loop in loops
         ]

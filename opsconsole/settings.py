@@ -5,6 +5,7 @@ from urllib.parse import unquote, urlsplit
 from opsconsole.config import LOOPBACK_HOSTS, ROOT, load
 
 CONFIG = load()
+BASE_DIR = ROOT
 
 SECRET_KEY = CONFIG.secret_key
 DEBUG = CONFIG.debug

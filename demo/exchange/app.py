@@ -202,7 +202,8 @@ async def read_body(receive: Receive) -> bytes:
     body = b""
     while True:
         message = await receive()
-        body += message.get("body", b"")
+        chunk: bytes = message.get("body", b"")
+        body += chunk
         if len(body) > MAX_BODY:
             raise BadRequest(f"body: larger than {MAX_BODY} bytes")
         if not message.get("more_body"):

@@ -155,19 +155,8 @@ class Book:
         before = holder.position(request.coin)
         pnl = _move(holder, request.coin, size if request.side == "B" else -size, price)
         order.remaining, order.status, order.status_ms = Decimal(0), "filled", at_ms
-        fill = Fill(
-            self.next_tid,
-            order.oid,
-            request.cloid,
-            request.coin,
-            request.side,
-            size,
-            price,
-            at_ms,
-            before,
-            pnl,
-            crossed,
-        )
+        what = (order.oid, request.cloid, request.coin, request.side)
+        fill = Fill(self.next_tid, *what, size, price, at_ms, before, pnl, crossed)
         self.next_tid += 1
         holder.fills.append(fill)
         return fill

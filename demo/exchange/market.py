@@ -32,7 +32,7 @@ REVERSION = 0.0002
 
 
 class Market:
-    """Mid prices of every coin; `step()` moves all of them by one tick. Same seed and same ticks give the same prices."""
+    """Mid prices of every coin; `step()` moves all by one tick. Same seed and same ticks give the same prices."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)

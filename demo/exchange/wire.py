@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from demo.exchange.book import Account, Book, Fill, NewOrder, Order
-from demo.exchange.market import COINS, Market
+from demo.exchange.book import Account, Book, Fill, NewOrder, Order, Position
+from demo.exchange.market import COINS, Coin, Market
 
 
 class BadRequest(Exception):
@@ -82,44 +82,42 @@ def all_mids(market: Market) -> dict[str, str]:
 
 def clearinghouse_state(account: Account, market: Market, now_ms: int) -> dict[str, Any]:
     """Answer of `clearinghouseState`: positions, margin summary, time."""
-    positions, notional, unrealised = [], Decimal(0), Decimal(0)
-    for coin in COINS:
-        held = account.positions.get(coin.name)
-        if held is None:
-            continue
-        value, pnl = abs(held.size) * market.mid(coin.name), (market.mid(coin.name) - held.entry) * held.size
-        notional, unrealised = notional + value, unrealised + pnl
-        margin = value / coin.max_leverage
-        positions.append(
-            {
-                "type": "oneWay",
-                "position": {
-                    "coin": coin.name,
-                    "szi": number(held.size),
-                    "entryPx": number(held.entry),
-                    "positionValue": number(value),
-                    "unrealizedPnl": number(pnl),
-                    "returnOnEquity": number(round(pnl / margin, 6)) if margin else "0",
-                    "leverage": {"type": "cross", "value": coin.max_leverage},
-                    "liquidationPx": None,
-                    "marginUsed": number(margin),
-                    "maxLeverage": coin.max_leverage,
-                    "cumFunding": {"allTime": "0", "sinceOpen": "0", "sinceChange": "0"},
-                },
-            }
-        )
+    held = [(coin, account.positions[coin.name]) for coin in COINS if coin.name in account.positions]
+    notional, unrealised, margin = Decimal(0), Decimal(0), Decimal(0)
+    for coin, position in held:
+        value = abs(position.size) * market.mid(coin.name)
+        notional, margin = notional + value, margin + value / coin.max_leverage
+        unrealised += (market.mid(coin.name) - position.entry) * position.size
     summary = {
         "accountValue": number(account.cash + unrealised),
         "totalNtlPos": number(notional),
         "totalRawUsd": number(account.cash),
-        "totalMarginUsed": number(sum((Decimal(p["position"]["marginUsed"]) for p in positions), Decimal(0))),
+        "totalMarginUsed": number(margin),
     }
     return {
-        "assetPositions": positions,
+        "assetPositions": [{"type": "oneWay", "position": _position(c, p, market.mid(c.name))} for c, p in held],
         "marginSummary": summary,
         "crossMarginSummary": summary,
         "withdrawable": number(account.cash),
         "time": now_ms,
+    }
+
+
+def _position(coin: Coin, held: Position, mid: Decimal) -> dict[str, Any]:
+    value, pnl = abs(held.size) * mid, (mid - held.entry) * held.size
+    margin = value / coin.max_leverage
+    return {
+        "coin": coin.name,
+        "szi": number(held.size),
+        "entryPx": number(held.entry),
+        "positionValue": number(value),
+        "unrealizedPnl": number(pnl),
+        "returnOnEquity": number(round(pnl / margin, 6)) if margin else "0",
+        "leverage": {"type": "cross", "value": coin.max_leverage},
+        "liquidationPx": None,
+        "marginUsed": number(margin),
+        "maxLeverage": coin.max_leverage,
+        "cumFunding": {"allTime": "0", "sinceOpen": "0", "sinceChange": "0"},
     }
 
 

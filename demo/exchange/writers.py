@@ -77,12 +77,8 @@ def find_writers(
     highest = -1
     seen: set[tuple[int, str]] = set()
     for entry in entries:
-        if (
-            entry["account"] != account
-            or entry["action"] != "order"
-            or entry["writer"] is None
-            or entry["epoch"] is None
-        ):
+        of_a_slot = entry["action"] == "order" and entry["writer"] is not None and entry["epoch"] is not None
+        if entry["account"] != account or not of_a_slot:
             continue
         slot, epoch, counted = slot_of(entry["writer"]), entry["epoch"], since <= entry["at"] <= until
         result.orders += counted

@@ -1,1 +1,1 @@
-"""The paper trading system: what a release artifact contains. Speaks the ops contract v1 and trades on the paper exchange."""
+"""The paper trading system, the content of a release: speaks the ops contract v1, trades on the paper exchange."""

@@ -1,4 +1,4 @@
-"""What this instance knows of its account: prices, positions, resting orders, and how they compare with the exchange."""
+"""What this instance knows of its account: prices, positions, resting orders; and how the exchange differs."""
 
 import asyncio
 import time
@@ -54,7 +54,7 @@ class Account:
             self._adopt(state)
 
     async def compare(self) -> None:
-        """Compares with the exchange; a read during which an order of ours was under way says nothing and is dropped."""
+        """Compares with the exchange; a read during which an order of ours was under way says nothing."""
         version, busy = self.ledger.version, self.busy()
         state = await self._read()
         if not busy and not self.busy() and version == self.ledger.version:
@@ -90,6 +90,7 @@ class Account:
         return 1 - self.equity / self.day_start[1]
 
     async def _read(self) -> AccountState:
+        state: AccountState
         state, orders = await asyncio.gather(self.client.account_state(), self.client.open_orders())
         self.open_orders, self.equity, self.exchange_time = orders, state.equity, state.time
         self.synced_at = time.time()

@@ -5,6 +5,7 @@ import logging
 import os
 import random
 import time
+from collections.abc import Callable
 
 from .desk import Desk
 from .roles import Grant
@@ -29,7 +30,7 @@ class FaultPlan:
     async def watch(self, grant: Grant, desk: Desk) -> None:
         """The defects that show some time after the instance became ACTIVE; ends with the tenure."""
         faults, stopped = self._faults, grant.stopped
-        plan = [
+        plan: list[tuple[float | None, Callable[[], None]]] = [
             (faults.double_fill_after, lambda: setattr(desk, "double_next_fill", True)),
             (faults.exit_after, lambda: os._exit(EXIT_STATUS)),
             (faults.hang_after, block_for_ever),

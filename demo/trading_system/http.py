@@ -120,9 +120,8 @@ class Router:
         kind, _, given = request.headers.get(b"authorization", b"").partition(b" ")
         if kind.lower() != b"bearer":
             raise Problem(401, "token-missing", "send `Authorization: Bearer <token>`")
-        scopes = next(
-            (s for token, s in self._tokens.items() if hmac.compare_digest(token.encode(), given.strip())), None
-        )
+        known = (s for token, s in self._tokens.items() if hmac.compare_digest(token.encode(), given.strip()))
+        scopes = next(known, None)
         if scopes is None:
             raise Problem(401, "token-unknown", "this token is not known here")
         if route.scope not in scopes:
@@ -147,7 +146,8 @@ async def read_request(scope: Scope, receive: Receive) -> Request:
     more = True
     while more:
         message = await receive()
-        body += message.get("body", b"")
+        chunk: bytes = message.get("body", b"")
+        body += chunk
         more = message.get("more_body", False)
         if len(body) > MAX_BODY:
             raise Problem(413, "body-too-large", f"the body is larger than {MAX_BODY} bytes")

@@ -101,7 +101,7 @@ class Interventions:
         return as_json({"cancelled": cancelled, "remaining": len(remaining)})
 
     async def emergency_stop(self, request: Request) -> Response:
-        """Halts and latches at once; the operation cancels, closes and disconnects. Needs no reason: nothing may delay it."""
+        """Halts and latches at once; the operation does the rest. Needs no reason given: nothing may delay it."""
         order = read_order(request, self._system.grant, required=False)
         stop = StopOrder(
             close_positions=read_flag(order.body, "close_positions", True),

@@ -1,6 +1,13 @@
 """The Prometheus metrics of the ops contract."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from .settings import Release
 
@@ -15,17 +22,14 @@ class Metrics:
     """Every metric of this process. Names are fixed by the ops contract."""
 
     def __init__(self, release: Release, instance: str, started_at: float) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self.component_up = self._gauge("trading_component_up", "1 when the component passes its check", "component")
         requests = self._counter("trading_requests_total", "Inbound requests", "op", "outcome")
         self.ok = {op: requests.labels(op, "ok") for op in OPERATIONS}
         self.errors = {op: requests.labels(op, "error") for op in OPERATIONS}
-        self.latency = Histogram(
-            "trading_order_latency_seconds",
-            "Time to answer an inbound request",
-            buckets=BUCKETS,
-            registry=self.registry,
-        )
+        name, text = "trading_order_latency_seconds", "Time to answer an inbound request"
+        self.latency = Histogram(name, text, buckets=BUCKETS, registry=self.registry)
         self.trades = self._counter("trading_trades_total", "Closed or failed trades", "strategy", "outcome")
         self.mismatches = self._gauge("trading_position_mismatches", "Symbols that differ from the exchange")
         self.open_positions = self._gauge("trading_open_positions", "Open positions")
@@ -58,5 +62,4 @@ class Metrics:
         return Gauge(name, text, labels, registry=self.registry)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        counter = Counter(name, text, labels, registry=self.registry)
-        return counter
+        return Counter(name, text, labels, registry=self.registry)

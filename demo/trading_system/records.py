@@ -4,7 +4,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -64,7 +64,7 @@ class Records:
         await self.run(self._book.close)
         self._thread.shutdown()
 
-    async def _add(self, strategy: str, outcome: str, row: dict[str, str | None]) -> None:
+    async def _add(self, strategy: str, outcome: str, row: Mapping[str, str | None]) -> None:
         self._metrics.trades.labels(strategy, outcome).inc()
         try:
             await self.run(lambda: self._book.add(time.time(), {"strategy": strategy, "outcome": outcome, **row}))

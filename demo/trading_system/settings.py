@@ -78,7 +78,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
 
 
 def read_tokens(path: Path) -> dict[str, frozenset[str]]:
-    """Reads the token file: one token a line, optionally followed by its scopes (`read,operate`); without, all scopes."""
+    """Reads the token file: one token a line, optionally followed by its scopes (`read,operate`), else it has all."""
     try:
         lines = path.read_text().splitlines()
     except OSError as error:

@@ -32,7 +32,7 @@ class AuthorityFile:
         self._latch = directory / "latch.json"
 
     def read(self) -> Authority:
-        """The stored authority, or epoch 0. Raises StoreError on a damaged file: guessing an epoch would break the fence."""
+        """The stored authority, or epoch 0. Raises StoreError on a damaged file: guessing would break the fence."""
         raw = _read(self._authority)
         try:
             return Authority(int(raw["epoch"]), bool(raw["halted"]), raw["breaker"]) if raw else Authority()

@@ -15,7 +15,6 @@ from .config import Config, StrategyConfig
 from .desk import Desk, Execution, NotPermitted
 from .exchange import ExchangeRefused, ExchangeUnreachable, Side
 from .records import Records
-from .roles import Grant
 
 log = logging.getLogger("trading_system")
 # How often the wish of a round trip is to leave with a gain. Where the market does not offer the wished outcome in
@@ -40,16 +39,20 @@ class Strategy:
         self.heartbeat = time.time()
         self.running = False
         self.signals: dict[str, Signal] = {}
+        self._stopped = asyncio.Event()
         self._account = account
         self._desk = desk
         self._records = records
         self._breaker = breaker
         self._random = random.Random(zlib.crc32(f"{seed}/{name}".encode()))
 
-    async def run(self, grant: Grant, config: Callable[[], Config], delay: float) -> None:
+    def begin(self, stopped: asyncio.Event) -> None:
+        """Marks the start of a tenure, which ends when `stopped` is set; `run` follows."""
+        self.running, self.heartbeat, self._stopped = True, time.time(), stopped
+
+    async def run(self, config: Callable[[], Config], delay: float) -> None:
         """Trades until the role is taken away. `delay` (seconds) staggers the strategies' first orders."""
-        stopped = grant.stopped
-        self.running = True
+        stopped = self._stopped
         try:
             await _pause(stopped, delay)
             while not stopped.is_set():
@@ -59,7 +62,9 @@ class Strategy:
             # The role went away between the decision and the order; that is how it ends.
             log.info("strategy %s stopped", self.name)
         finally:
-            self.running = False
+            # The next tenure may have begun already.
+            if self._stopped is stopped:
+                self.running = False
 
     async def _turn(self, stopped: asyncio.Event, config: Config) -> None:
         mine = config.strategies[self.name]

@@ -63,7 +63,7 @@ class System:
         return load_config(self.settings.default_config, self.settings.config)
 
     def reload_config(self) -> tuple[str, str]:
-        """Validates, then swaps in one assignment; answers old and new revision. Raises ConfigError (nothing changed)."""
+        """Validates, then swaps at once; answers old and new revision. Raises ConfigError, nothing changed."""
         config = self.load_config()
         old, self.config = self.config, config
         log.info("configuration %s -> %s", old.revision, config.revision)
@@ -94,7 +94,8 @@ class System:
 
     def _begin_trading(self) -> None:
         for number, strategy in enumerate(self.strategies):
-            self._spawn(strategy.run(self.grant, lambda: self.config, number * STAGGER_SECONDS), strategy.name)
+            strategy.begin(self.grant.stopped)
+            self._spawn(strategy.run(lambda: self.config, number * STAGGER_SECONDS), strategy.name)
         self._spawn(self.faults.watch(self.grant, self.desk), "faults")
 
     async def _read_forever(self) -> None:

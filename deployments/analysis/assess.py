@@ -1,8 +1,8 @@
 """Judge the new live slot: samples and rules in, verdicts out. Pure, with no clock and no database of its own.
 
-Error bounds of one deployment, however long it is watched and however often it is looked at: all rules that roll back by
-themselves together raise a false alarm with probability at most ``AUTOMATIC_ALPHA``, all rules that only recommend with at
-most ``ADVICE_ALPHA``. Rules about events (mismatch, restart, ...) need no bound: what they report has happened.
+Error bounds of one deployment, however long it is watched and however often it is looked at: all rules that roll back
+by themselves together raise a false alarm with probability at most ``AUTOMATIC_ALPHA``, all rules that only recommend
+with at most ``ADVICE_ALPHA``. Rules about events (mismatch, restart, ...) need no bound: what they report has happened.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def assess(
 ) -> list[Verdict]:
     """One verdict for each rule, in the order of the rules.
 
-    ``samples`` are those of each instance of the new live slot, by its name as it shall appear in reasons; only those after
-    ``promoted_at`` are judged, but the last answer before it should be among them: counters count from there.
+    ``samples`` are those of each instance of the new live slot, by its name as it shall appear in reasons; only those
+    after ``promoted_at`` are judged, but the last answer before it should be among them: counters count from there.
     ``confirmations``: probes without an answer in a row that fail. Times are unix seconds; ``now`` is that of the look.
 
     Never raises for bad rules or impossible numbers: such a rule gets the verdict ``error``, which asks for a hold.

@@ -99,29 +99,39 @@ class Watch:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The numbers of a verdict; fields as in ``Verdict``."""
+
+    value: float | None = None
+    baseline: float | None = None
+    limit: float | None = None
+    unit: str = ""
+
+
+NO_FIGURES = Figures()
+
+
 def verdict_of(
     rule: RuleSpec,
     outcome: Outcome,
     reason: str,
+    figures: Figures = NO_FIGURES,
     *,
-    value: float | None = None,
-    baseline: float | None = None,
-    limit: float | None = None,
-    unit: str = "",
     fault_after: float | None = None,
     supported: bool = False,
     hold: Hold = "no",
 ) -> Verdict:
-    """A verdict on ``rule``; fields as in ``Verdict``. A rule that only informs about missing data never asks for a hold."""
+    """A verdict on ``rule``; fields as in ``Verdict``. A rule that only informs about missing data asks for no hold."""
     return Verdict(
         rule=rule.name,
         kind=rule.kind,
         verdict=outcome,
         action=rule.action,
-        value=value,
-        baseline=baseline,
-        limit=limit,
-        unit=unit,
+        value=figures.value,
+        baseline=figures.baseline,
+        limit=figures.limit,
+        unit=figures.unit,
         reason=reason,
         fault_after=fault_after,
         supported=supported or outcome is Outcome.FAIL,

@@ -1,7 +1,7 @@
 """The rules that look for events: one occurrence is enough. One judge for each kind of rule; ``JUDGES`` finds it.
 
-A judge is a pure function of the rule, the watch and the error bound it may spend. What was seen once since the promotion
-stays a failure: a fault that goes away by itself is still a fault of the new version.
+A judge is a pure function of the rule, the watch and the error bound it may spend. What was seen once since the
+promotion stays a failure: a fault that goes away by itself is still a fault of the new version.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from deployments.analysis.context import InstanceView, RuleProblem, Watch, clock, missing, verdict_of
+from deployments.analysis.context import Figures, InstanceView, RuleProblem, Watch, clock, missing, verdict_of
 from deployments.analysis.rates import judge_error_rate, judge_latency, judge_win_rate
 from deployments.analysis.summary import restarted
 from deployments.analysis.verdict import Outcome, Verdict
@@ -17,7 +17,7 @@ from environments.policy import RuleKind, RuleSpec
 from environments.sample import Sample
 
 Judge = Callable[[RuleSpec, Watch, float], Verdict]
-"""(rule, watch, alpha) -> verdict. ``alpha`` is the false-alarm probability that this rule may spend in one deployment."""
+"""(rule, watch, alpha) -> verdict. ``alpha`` is the false-alarm probability that the rule may spend in a deployment."""
 
 _WORST_FIRST = (Outcome.FAIL, Outcome.ERROR, Outcome.NO_DATA, Outcome.WARN, Outcome.PASS)
 _EARLY_CLOCK_SECONDS = 1.0
@@ -59,18 +59,18 @@ def _availability(rule: RuleSpec, watch: Watch, view: InstanceView) -> Verdict:
             )
             fault_after = view.clean_before(first, watch.promoted_at)
             return verdict_of(
-                rule, Outcome.FAIL, reason, value=row, limit=limit, unit="probes", fault_after=fault_after
+                rule, Outcome.FAIL, reason, Figures(row, limit=limit, unit="probes"), fault_after=fault_after
             )
     gap = missing(watch, view.after, f"probe of {view.name}")
     if gap:
-        return verdict_of(rule, Outcome.NO_DATA, gap[0], limit=limit, unit="probes", hold=gap[1])
+        return verdict_of(rule, Outcome.NO_DATA, gap[0], Figures(limit=limit, unit="probes"), hold=gap[1])
     if row:
         reason = (
             f"{view.name} did not answer the last probe ({view.after[-1].error}); {watch.confirmations} in a row fail"
         )
         fault_after = view.clean_before(len(view.after) - row, watch.promoted_at)
-        return verdict_of(rule, Outcome.WARN, reason, value=row, limit=limit, unit="probes", fault_after=fault_after)
-    return verdict_of(rule, Outcome.PASS, f"{view.name} answers", value=0, limit=limit, unit="probes")
+        return verdict_of(rule, Outcome.WARN, reason, Figures(row, limit=limit, unit="probes"), fault_after=fault_after)
+    return verdict_of(rule, Outcome.PASS, f"{view.name} answers", Figures(0, limit=limit, unit="probes"))
 
 
 def _first(view: InstanceView, wrong: Callable[[Sample], bool]) -> int | None:
@@ -87,15 +87,15 @@ def _restart(rule: RuleSpec, watch: Watch, view: InstanceView) -> Verdict:
         if reference is not None and restarted(reference, sample) and not _started_before(reference, sample, watch):
             reason = f"{view.name} was restarted between {clock(reference.at)} and {clock(sample.at)}"
             fault_after = view.clean_before(position, watch.promoted_at)
-            return verdict_of(rule, Outcome.FAIL, reason, value=1, limit=0, unit="restarts", fault_after=fault_after)
+            return verdict_of(rule, Outcome.FAIL, reason, Figures(1, limit=0, unit="restarts"), fault_after=fault_after)
         reference = sample
     gap = missing(watch, view.answers, f"answer of {view.name}")
     if gap:
-        return verdict_of(rule, Outcome.NO_DATA, gap[0], limit=0, unit="restarts", hold=gap[1])
+        return verdict_of(rule, Outcome.NO_DATA, gap[0], Figures(limit=0, unit="restarts"), hold=gap[1])
     if view.answers[-1].started_at is None:
         reason = f"{view.name} does not report process_start_time_seconds"
-        return verdict_of(rule, Outcome.NO_DATA, reason, limit=0, unit="restarts", hold="later")
-    return verdict_of(rule, Outcome.PASS, f"{view.name} was not restarted", value=0, limit=0, unit="restarts")
+        return verdict_of(rule, Outcome.NO_DATA, reason, Figures(limit=0, unit="restarts"), hold="later")
+    return verdict_of(rule, Outcome.PASS, f"{view.name} was not restarted", Figures(0, limit=0, unit="restarts"))
 
 
 def _started_before(reference: Sample, sample: Sample, watch: Watch) -> bool:
@@ -118,31 +118,29 @@ def _component(rule: RuleSpec, watch: Watch, view: InstanceView) -> Verdict:
             rule,
             Outcome.FAIL,
             f"{view.name}: {named} failed at {clock(sample.at)}",
-            value=len(failed),
-            limit=0,
-            unit="components",
+            Figures(len(failed), limit=0, unit="components"),
             fault_after=fault_after,
         )
     gap = missing(watch, view.answers, f"answer of {view.name}")
     if gap:
-        return verdict_of(rule, Outcome.NO_DATA, gap[0], limit=0, unit="components", hold=gap[1])
+        return verdict_of(rule, Outcome.NO_DATA, gap[0], Figures(limit=0, unit="components"), hold=gap[1])
     last = view.answers[-1]
     if not last.components:
         reason = f"{view.name} reports no health checks"
-        return verdict_of(rule, Outcome.NO_DATA, reason, limit=0, unit="components", hold="later")
+        return verdict_of(rule, Outcome.NO_DATA, reason, Figures(limit=0, unit="components"), hold="later")
     warned = [part.name for part in last.components if part.status == "warn"]
     if warned:
         reason = f"{view.name}: {', '.join(warned)} warns"
-        return verdict_of(rule, Outcome.WARN, reason, value=0, limit=0, unit="components")
+        return verdict_of(rule, Outcome.WARN, reason, Figures(0, limit=0, unit="components"))
     reason = f"{view.name}: {len(last.components)} of {len(last.components)} checks pass"
-    return verdict_of(rule, Outcome.PASS, reason, value=0, limit=0, unit="components")
+    return verdict_of(rule, Outcome.PASS, reason, Figures(0, limit=0, unit="components"))
 
 
 def _position_mismatch(rule: RuleSpec, watch: Watch, view: InstanceView) -> Verdict:
     """Fails at the first answer with a position that differs from the exchange.
 
-    In STANDBY an instance does not own the positions (it takes them over from the exchange when it becomes ACTIVE), so its
-    book says nothing yet.
+    In STANDBY an instance does not own the positions (it takes them over from the exchange when it becomes ACTIVE), so
+    its book says nothing yet.
     """
     position = _first(view, lambda sample: bool(sample.mismatches) and sample.role != "STANDBY")
     if position is not None:
@@ -154,18 +152,20 @@ def _position_mismatch(rule: RuleSpec, watch: Watch, view: InstanceView) -> Verd
         if count == 1:
             reason = reason.replace(" differ ", " differs ")
         fault_after = view.clean_before(position, watch.promoted_at)
-        return verdict_of(rule, Outcome.FAIL, reason, value=count, limit=0, unit="positions", fault_after=fault_after)
+        return verdict_of(
+            rule, Outcome.FAIL, reason, Figures(count, limit=0, unit="positions"), fault_after=fault_after
+        )
     gap = missing(watch, view.answers, f"answer of {view.name}")
     if gap:
-        return verdict_of(rule, Outcome.NO_DATA, gap[0], limit=0, unit="positions", hold=gap[1])
+        return verdict_of(rule, Outcome.NO_DATA, gap[0], Figures(limit=0, unit="positions"), hold=gap[1])
     last = view.answers[-1]
     if last.mismatches is None:
         reason = f"{view.name} does not report trading_position_mismatches"
-        return verdict_of(rule, Outcome.NO_DATA, reason, limit=0, unit="positions", hold="later")
+        return verdict_of(rule, Outcome.NO_DATA, reason, Figures(limit=0, unit="positions"), hold="later")
     if last.role == "STANDBY":
         reason = f"{view.name} is in STANDBY and does not own the positions yet"
-        return verdict_of(rule, Outcome.NO_DATA, reason, limit=0, unit="positions", hold="later")
-    return verdict_of(rule, Outcome.PASS, f"{view.name}: no position differs", value=0, limit=0, unit="positions")
+        return verdict_of(rule, Outcome.NO_DATA, reason, Figures(limit=0, unit="positions"), hold="later")
+    return verdict_of(rule, Outcome.PASS, f"{view.name}: no position differs", Figures(0, limit=0, unit="positions"))
 
 
 def _trading_halted(rule: RuleSpec, watch: Watch, view: InstanceView) -> Verdict:

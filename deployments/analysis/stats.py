@@ -2,10 +2,10 @@
 
 The central tool is a test that may be looked at after every sample without its error growing: an *e-process*. Under the
 hypothesis "each request fails with probability at most p0, whatever came before", the product of likelihood ratios
-``(p/p0)^k ((1-p)/(1-p0))^(n-k)`` is a non-negative supermartingale for every p > p0, so is any average of such products
-over p and over the request from which it is counted, and by Ville's inequality the chance that it *ever* reaches 1/alpha
-is at most alpha. Averaging over p needs no guess of how bad the new version is; averaging over the starting point finds a
-fault that begins late although many good requests went before. Sources:
+``(p/p0)^k ((1-p)/(1-p0))^(n-k)`` is a non-negative supermartingale for every p > p0, so is any average of such
+products over p and over the request from which it is counted, and by Ville's inequality the chance that it *ever*
+reaches 1/alpha is at most alpha. Averaging over p needs no guess of how bad the new version is; averaging over the
+starting point finds a fault that begins late although many good requests went before. Sources:
 
 - Ville (1939), Étude critique de la notion de collectif.
 - Robbins, Siegmund (1974), The expected sample size of some tests of power one (mixtures).
@@ -27,8 +27,8 @@ ALTERNATIVES = 40
 """Values of p in the mixture. A finite mixture is itself exact: there is no quadrature error to bound."""
 EXPECTED_FACTOR = 5.0
 SPREAD = 0.8
-"""The mixture weighs p most at ``EXPECTED_FACTOR`` times p0 (5 % against 1 %) and falls off log-normally, with the deviation
-``SPREAD`` of ln p. The delay hardly depends on either (tried: factors 4 to 6, deviations 0.4 to 1)."""
+"""The mixture weighs p most at ``EXPECTED_FACTOR`` times p0 (5 % against 1 %) and falls off log-normally, with the
+deviation ``SPREAD`` of ln p. The delay hardly depends on either (tried: factors 4 to 6, deviations 0.4 to 1)."""
 
 _START_NORM = 2.109742801236892
 """Sum over j >= 2 of 1/(j ln(j)^2): makes the weights of the starting points add up to one."""
@@ -111,8 +111,8 @@ class Change:
 def find_change(points: Sequence[tuple[int, float, float]], p0: float) -> Change:
     """Evidence of a share above p0 that began at one of the points.
 
-    ``points`` are (index of the starting point, failures, requests) with counts from that point to the next one, the last
-    one to now. An empty sequence gives evidence 0 (logarithm) at position 0.
+    ``points`` are (index of the starting point, failures, requests) with counts from that point to the next one, the
+    last one to now. An empty sequence gives evidence 0 (logarithm) at position 0.
     """
     test = ChangeTest(p0)
     for index, k, n in points:
@@ -211,8 +211,8 @@ Buckets = tuple[tuple[float, int], ...]
 def histogram_quantile(buckets: Buckets, q: float) -> float | None:
     """Quantile ``q`` of a cumulative histogram, in the unit of its bounds, by linear interpolation inside the bucket.
 
-    As Prometheus' ``histogram_quantile``: the first bucket begins at 0, and a quantile in the last one (to inf) gives the
-    highest finite bound, which is then a lower bound only. None without observations.
+    As Prometheus' ``histogram_quantile``: the first bucket begins at 0, and a quantile in the last one (to inf) gives
+    the highest finite bound, which is then a lower bound only. None without observations.
     """
     if not buckets or buckets[-1][1] == 0:
         return None
@@ -228,8 +228,8 @@ def histogram_quantile(buckets: Buckets, q: float) -> float | None:
 
 
 def count_above(buckets: Buckets, limit: float) -> float | None:
-    """Observations above ``limit``, by the same interpolation as ``histogram_quantile``, so that more than 1 % lie above
-    the limit exactly when the p99 shown is above it. None when the limit is beyond the highest finite bound.
+    """Observations above ``limit``, by the same interpolation as ``histogram_quantile``, so that more than 1 % lie
+    above the limit exactly when the p99 shown is above it. None when the limit is beyond the highest finite bound.
     """
     if not buckets:
         return None

@@ -48,7 +48,7 @@ class Verdict:
     supported: bool = False
     """The finding has the stated certainty: always so for a failure; a warning may rest on few numbers."""
     hold: Hold = "no"
-    """What missing data asks for: hold at once (``now``), hold when it is still so at the end of the window (``later``)."""
+    """What missing data asks for: hold at once (``now``), or if it is still so at the end of the window (``later``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +63,9 @@ class Recommendation:
 def recommend(verdicts: Sequence[Verdict], *, seconds_left: float | None, phase: str) -> Recommendation:
     """The advice that follows from the verdicts.
 
-    ``seconds_left`` is the rest of the current window, None when none is running. ``phase`` is ``watch`` (monitored window
-    after the promotion), ``stable`` (waiting to be marked successful) or ``done``; in ``done`` a finding is still told,
-    because rolling back is still possible. Raises ``ValueError`` for another phase.
+    ``seconds_left`` is the rest of the current window, None when none is running. ``phase`` is ``watch`` (monitored
+    window after the promotion), ``stable`` (waiting to be marked successful) or ``done``; in ``done`` a finding is
+    still told, because rolling back is still possible. Raises ``ValueError`` for another phase.
 
     A failure advises rolling back. So does a certain warning of a rule that leaves the decision to the operator
     (specification, part 7: manual rollback from 3 x latency and from 15 % fewer wins), in weaker words.

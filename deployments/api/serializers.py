@@ -8,12 +8,12 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from accounts.openapi import StrictSerializer
+from deployments import queries
 from deployments.models import Deployment, Release, Step, VerdictRow
 from deployments.states import Status
 from deployments.strategies import STRATEGIES
 
-# "status" means two things in this API; a named enumeration keeps the schema's names stable.
-STATUS_FIELD = serializers.ChoiceField(choices=[status.value for status in Status])
+STATUSES = ", ".join(status.value for status in Status)
 
 
 class ReleaseSerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
@@ -47,13 +47,17 @@ class ReleaseSerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
 class NewReleaseSerializer(StrictSerializer):
     """A release to register. It is immutable afterwards."""
 
-    service = serializers.CharField(max_length=60, required=False, help_text="May be left out when there is one service.")
+    service = serializers.CharField(
+        max_length=60, required=False, help_text="May be left out when there is one service."
+    )
     version = serializers.CharField(max_length=40, help_text="Semantic version with a leading v, for example v1.2.5.")
     artifact = serializers.CharField(max_length=400, help_text="Path of the archive, as the console's machine sees it.")
     digest = serializers.CharField(max_length=80, help_text="sha256:… of the archive.")
     notes = serializers.CharField(required=False, allow_blank=True, max_length=100_000, help_text="Markdown.")
     commit = serializers.CharField(required=False, allow_blank=True, max_length=64)
-    changes = serializers.DictField(required=False, child=serializers.JSONField(), help_text="files, insertions, deletions.")
+    changes = serializers.DictField(
+        required=False, child=serializers.JSONField(), help_text="files, insertions, deletions."
+    )
     migrations = serializers.ListField(required=False, child=serializers.CharField(max_length=200), max_length=200)
     config_revision = serializers.CharField(required=False, allow_blank=True, max_length=64)
     released_at = serializers.DateTimeField(required=False, allow_null=True)
@@ -89,6 +93,21 @@ class TimingsSerializer(serializers.Serializer):  # type: ignore[type-arg]
     writer_gap_ms = serializers.FloatField(allow_null=True, help_text="How long no slot traded during the hand-over.")
 
 
+class RecommendationSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    """Advice that follows from the verdicts."""
+
+    verb = serializers.ChoiceField(choices=["roll_back", "hold", "monitor", "none"])
+    title = serializers.CharField()
+    reasons = serializers.ListField(child=serializers.CharField())
+
+
+class NextEventSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    """Something that happens by itself."""
+
+    title = serializers.CharField()
+    at = serializers.DateTimeField()
+
+
 class DeploymentSummarySerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
     """One deployment in a list."""
 
@@ -97,7 +116,8 @@ class DeploymentSummarySerializer(serializers.ModelSerializer):  # type: ignore[
         source="from_release.version", default=None, read_only=True, allow_null=True, help_text="Version that was live."
     )
     to_release = serializers.CharField(source="to_release.version", read_only=True, help_text="Version brought live.")
-    status = STATUS_FIELD
+    # No enumeration in the schema: a generated client must not break when a status is added.
+    status = serializers.CharField(read_only=True, help_text=f"One of: {STATUSES}.")
     reverts = serializers.IntegerField(
         source="reverts_id", allow_null=True, read_only=True, help_text="The deployment that this rollback takes back."
     )
@@ -148,16 +168,35 @@ class DeploymentSerializer(DeploymentSummarySerializer):
     """One deployment with its steps and what the rules say."""
 
     steps = StepSerializer(many=True, read_only=True)
-    verdicts = VerdictSerializer(
-        source="current_verdicts", many=True, read_only=True, help_text="The current verdict of each rule."
-    )
+    verdicts = VerdictSerializer(many=True, read_only=True, help_text="The current verdict of each rule.")
+    recommendation = serializers.SerializerMethodField(help_text="What the operator is advised to do.")
+    next_event = serializers.SerializerMethodField(help_text="What happens next by itself; null when nothing does.")
     token = serializers.CharField(
         source="state_token", read_only=True, help_text="Send it with an act to have it refused when the state changed."
     )
 
     class Meta(DeploymentSummarySerializer.Meta):
-        fields = (*DeploymentSummarySerializer.Meta.fields, "token", "steps", "verdicts")
+        fields = (
+            *DeploymentSummarySerializer.Meta.fields,
+            "token",
+            "recommendation",
+            "next_event",
+            "steps",
+            "verdicts",
+        )
         read_only_fields = fields
+
+    @extend_schema_field(RecommendationSerializer)
+    def get_recommendation(self, deployment: Deployment) -> dict[str, Any]:
+        """From the current verdicts."""
+        advice = queries.recommendation(deployment)
+        return {"verb": advice.verb, "title": advice.title, "reasons": list(advice.reasons)}
+
+    @extend_schema_field(NextEventSerializer(allow_null=True))
+    def get_next_event(self, deployment: Deployment) -> dict[str, Any] | None:
+        """The end of the running window."""
+        event = queries.next_event(deployment)
+        return {"title": event[0], "at": event[1]} if event else None
 
 
 class StartSerializer(StrictSerializer):
@@ -174,7 +213,9 @@ class ActSerializer(StrictSerializer):
 
     reason = serializers.CharField(max_length=2000, help_text="Why; kept in the audit trail.")
     token = serializers.CharField(
-        max_length=60, required=False, help_text="The deployment's `token` as it was read; when it changed: 409, nothing done."
+        max_length=60,
+        required=False,
+        help_text="The deployment's `token` as it was read; when it changed: 409, nothing done.",
     )
 
 

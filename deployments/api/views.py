@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from django.db.models import Prefetch, QuerySet
 from django.shortcuts import get_object_or_404
@@ -20,6 +20,7 @@ from accounts.openapi import IDEMPOTENCY_KEY, problems
 from accounts.roles import DEPLOY, VIEW
 from deployments import actions
 from deployments.api.serializers import (
+    STATUSES,
     ActSerializer,
     DeploymentFilterSerializer,
     DeploymentSerializer,
@@ -29,7 +30,6 @@ from deployments.api.serializers import (
     StartSerializer,
 )
 from deployments.models import Deployment, Release, VerdictRow
-from deployments.states import Status
 from environments.models import Environment, Service
 
 Act = Callable[..., Deployment]
@@ -53,7 +53,7 @@ class ReleaseViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
     permission_map = {"list": VIEW, "retrieve": VIEW, "create": DEPLOY}
     serializer_class = ReleaseSerializer
     lookup_field = "version"
-    lookup_value_regex = "[^/]+"
+    lookup_value_regex = "[0-9A-Za-z.+-]+"
     queryset = Release.objects.none()
 
     def get_queryset(self) -> QuerySet[Release]:
@@ -117,7 +117,9 @@ def _visible_services(request: Request) -> QuerySet[Service]:
 def _service(releases: QuerySet[Release], name: str) -> Service:
     found = Service.objects.filter(releases__in=releases, name=name).first() if "\x00" not in name else None
     if found is None:
-        raise serializers.ValidationError({"service": [f"There is no service {name!r} with releases that you may see."]})
+        raise serializers.ValidationError(
+            {"service": [f"There is no service {name!r} with releases that you may see."]}
+        )
     return found
 
 
@@ -126,7 +128,9 @@ def _service_for(request: Request, name: str | None) -> Service:
     services = {service.name: service for service in _visible_services(request)}
     known = ", ".join(sorted(services)) or "none"
     if name is not None and name not in services:
-        raise serializers.ValidationError({"service": [f"There is no service {name!r} that you may see. Known: {known}."]})
+        raise serializers.ValidationError(
+            {"service": [f"There is no service {name!r} that you may see. Known: {known}."]}
+        )
     if name is None and len(services) != 1:
         raise serializers.ValidationError({"service": [f"Say which service. Known: {known}."]})
     return services[name] if name is not None else next(iter(services.values()))
@@ -158,15 +162,16 @@ class DeploymentViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet):  # 
         found = found.select_related("environment", "from_release", "to_release", "reverted_by")
         if self.action == "list":
             return found
-        current = Prefetch("verdicts", VerdictRow.objects.filter(is_current=True), to_attr="current_verdicts")
-        return found.prefetch_related("steps", current)
+        return found.prefetch_related("steps", Prefetch("verdicts", VerdictRow.objects.filter(is_current=True)))
 
     @extend_schema(
         summary="List deployments",
         parameters=[
             OpenApiParameter("environment", str, description="Only those of this environment."),
             OpenApiParameter(
-                "status", str, description=f"Only these statuses, commas between: {', '.join(status.value for status in Status)}."
+                "status",
+                str,
+                description=f"Only these statuses, commas between: {STATUSES}.",
             ),
         ],
         responses={200: DeploymentSummarySerializer(many=True), **problems(400)},
@@ -267,11 +272,8 @@ def _release(environment: Environment, version: str) -> Release:
     found = Release.objects.select_related("service").filter(service=environment.service, version=version).first()
     if found is None:
         newest = Release.objects.filter(service=environment.service).values_list("version", flat=True)[:10]
+        known = ", ".join(newest) or "none"
         raise serializers.ValidationError(
-            {
-                "release": [
-                    f"{environment.service} has no release {version!r}. Registered, newest first: {', '.join(newest) or 'none'}."
-                ]
-            }
+            {"release": [f"{environment.service} has no release {version!r}. Newest first: {known}."]}
         )
     return found

@@ -17,7 +17,7 @@ class ComponentSerializer(serializers.Serializer):  # type: ignore[type-arg]
 
     name = serializers.CharField()
     title = serializers.CharField()
-    status = serializers.ChoiceField(choices=HEALTH)
+    status = serializers.CharField(help_text="pass, warn, fail, or no_data when the reading is too old.")
     detail = serializers.CharField()
 
 
@@ -31,7 +31,9 @@ class HealthSerializer(serializers.Serializer):  # type: ignore[type-arg]
     at = serializers.DateTimeField(allow_null=True)
     age_seconds = serializers.FloatField(allow_null=True)
     version = serializers.CharField(help_text="The version it says it runs.")
-    role = serializers.CharField(help_text="Its trading role: ACTIVE, STANDBY, REDUCING or HALTED; empty when not reported.")
+    role = serializers.CharField(
+        help_text="Its trading role: ACTIVE, STANDBY, REDUCING or HALTED; empty when not reported."
+    )
     epoch = serializers.IntegerField(allow_null=True, help_text="Fencing epoch with which the role was granted.")
     components = ComponentSerializer(many=True, source="checks")
 
@@ -56,7 +58,9 @@ class SlotSerializer(serializers.Serializer):  # type: ignore[type-arg]
 
     name = serializers.CharField(source="slot.name")
     role = serializers.ChoiceField(source="slot.role", choices=Slot.Role.choices)
-    release = serializers.CharField(source="slot.version", allow_blank=True, help_text="Version last put into the slot.")
+    release = serializers.CharField(
+        source="slot.version", allow_blank=True, help_text="Version last put into the slot."
+    )
     version = serializers.CharField(source="slot.version", allow_blank=True, help_text="The same as `release`.")
     digest = serializers.CharField(source="slot.digest", allow_blank=True)
     weight = serializers.IntegerField(help_text="Share of new requests in per cent, as decided.")

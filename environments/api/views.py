@@ -22,6 +22,7 @@ class EnvironmentViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
     permission_map = {"list": VIEW, "retrieve": VIEW}
     serializer_class = EnvironmentSerializer
     lookup_field = "name"
+    lookup_value_regex = "[-a-zA-Z0-9_]+"
     queryset = Environment.objects.none()
 
     @extend_schema(summary="List environments", responses={200: EnvironmentSerializer(many=True), **problems()})

@@ -36,22 +36,22 @@ def install_release(root: Path, release: ArtifactSpec) -> InstalledRelease:
     Unpacked in a temporary folder and renamed, so that a release folder is whole or not there.
     Raises ArtifactMissing, DigestMismatch, ArtifactUnsafe.
     """
-    expected = plain_digest(release.digest)
     if not VERSION.fullmatch(release.version):
         raise ArtifactUnsafe(f"version {release.version!r} cannot name a folder: use letters, digits and . _ + -")
-    target = root / "releases" / f"{expected[:12]}-{release.version}"
-    try:
-        file = release.path.open("rb")
-    except OSError as error:
-        raise ArtifactMissing(f"artifact of {release.service} {release.version}: {error}") from error
-    with file:
-        actual = hashlib.file_digest(file, "sha256").hexdigest()
-        if actual != expected:
-            raise DigestMismatch(release.path, expected, actual)
+    with _open_verified(release) as file:
+        digest = plain_digest(release.digest)
+        target = root / "releases" / f"{digest[:12]}-{release.version}"
         if not (target / MARKER).is_file():
-            file.seek(0)
-            _unpack_into_place(file, release, expected, target)
+            _unpack_into_place(file, release, digest, target)
     return read_release(target)
+
+
+def verify_artifact(release: ArtifactSpec) -> None:
+    """Return when the artifact is there and is the one of the release. Changes nothing.
+
+    Raises ArtifactMissing, DigestMismatch; ArtifactUnsafe for a digest that cannot be one.
+    """
+    _open_verified(release).close()
 
 
 def read_release(folder: Path) -> InstalledRelease:
@@ -69,6 +69,21 @@ def plain_digest(digest: str) -> str:
     if not re.fullmatch(r"[0-9a-f]{64}", digits):
         raise ArtifactUnsafe(f"digest {digest!r} is not sha256: and 64 hex digits")
     return digits
+
+
+def _open_verified(release: ArtifactSpec) -> BinaryIO:
+    expected = plain_digest(release.digest)
+    try:
+        file = release.path.open("rb")
+        actual = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ArtifactMissing(f"artifact of {release.service} {release.version}: {error}") from error
+    if actual != expected:
+        file.close()
+        raise DigestMismatch(release.path, expected, actual)
+    # What is unpacked is what was verified: the same open file.
+    file.seek(0)
+    return file
 
 
 def _unpack_into_place(file: BinaryIO, release: ArtifactSpec, digest: str, target: Path) -> None:

@@ -44,7 +44,7 @@ class ProcessStatus:
     pid: None when no process is alive. started_at: of the last start, seconds since 1970.
     exit_status: of the last end, -1 when a signal ended it; None while alive, never started, or failed while starting.
     restarts: how often the supervisor has started it again by itself since `start` was called.
-    version, digest: of the release that this process was started from; None when not alive.
+    version, digest: of the release that this process was started from; None when not alive, or not known.
     """
 
     state: ProcessState

@@ -152,12 +152,13 @@ class SupervisordDriver:
         if not status.pid:
             return status
         folder = dict(starts).get(status.pid)
-        release = read_release(self.root / "releases" / folder) if folder else self._at_current(instance)
+        try:
+            # Without a line of the shell yet: `current` was swapped before the start and not since.
+            path = self.root / "releases" / folder if folder else self._resolve(instance, "current")
+            release = read_release(path)
+        except ArtifactMissing:
+            return status
         return replace(status, version=release.version, digest=release.digest)
-
-    def _at_current(self, instance: InstanceSpec) -> InstalledRelease:
-        # The shell has not written its line yet: `current` was swapped before and not since.
-        return read_release(self._resolve(instance, "current"))
 
     def _resolve(self, instance: InstanceSpec, link: str) -> Path:
         path = _slot(self.root, instance.name) / link

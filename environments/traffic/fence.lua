@@ -235,12 +235,13 @@ register("show", "opsc show <backend> : epoch, weights and states", show)
 
 core.register_init(catch_up)
 
+-- Also without a command: after a reload the process before may still answer on its old connections.
 core.register_task(function()
   while true do
     local done, problem = pcall(catch_up)
     if not done then
       core.Alert("opsc fence: " .. tostring(problem))
     end
-    core.msleep(200)
+    core.msleep(20)
   end
 end)

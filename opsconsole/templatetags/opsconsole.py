@@ -90,12 +90,16 @@ def time_tag(at: datetime | None, style: str = "clock") -> str:
         return format_html('<span class="muted">{}</span>', formats.NONE)
     iso = at.astimezone(UTC).isoformat(timespec="milliseconds")
     if style == "ago":
-        return format_html('<time datetime="{}" data-ago title="{}">{}</time>', iso, formats.utc_full(at), formats.ago(at))
+        return format_html(
+            '<time datetime="{}" data-ago title="{}">{}</time>', iso, formats.utc_full(at), formats.ago(at)
+        )
     shown = formats.utc_full(at) if style == "full" else formats.utc(at)
     moment = format_html('<time datetime="{}" class="num nowrap">{}</time>', iso, shown)
     if style != "both":
         return moment
-    return format_html('{} <span class="muted nowrap">(<time datetime="{}" data-ago>{}</time>)</span>', moment, iso, formats.ago(at))
+    return format_html(
+        '{} <span class="muted nowrap">(<time datetime="{}" data-ago>{}</time>)</span>', moment, iso, formats.ago(at)
+    )
 
 
 @register.simple_tag(name="duration")
@@ -164,11 +168,13 @@ def notice(content: str, tone: str = "info", **parameters: Any) -> str:
 
 
 @register.simple_block_tag(takes_context=True)
-def dialog(context: dict[str, Any], content: str, id: str, title: str, **parameters: Any) -> str:
+def dialog(context: dict[str, Any], content: str, id: str, title: str, open: bool = False, **parameters: Any) -> str:
     """A dialog; it is drawn open when the page is asked for with ``?confirm=<id>`` (the way without a script)."""
     request = context.get("request")
-    is_open = bool(request and request.GET.get("confirm") == id)
-    return render_to_string("ui/dialog.html", {"content": content, "id": id, "title": title, "open": is_open, **parameters})
+    is_open = open or bool(request and request.GET.get("confirm") == id)
+    return render_to_string(
+        "ui/dialog.html", {"content": content, "id": id, "title": title, "open": is_open, **parameters}
+    )
 
 
 def _given(value: object) -> float | None:
@@ -179,7 +185,12 @@ def _given(value: object) -> float | None:
 @register.simple_tag
 def chart_data(points: Any, baseline: float | None, limit: float | None, marks: Any) -> SafeString:
     """The numbers of a chart as JSON for ``charts.js``, safe inside a script element."""
-    given = {"points": list(points or []), "baseline": _given(baseline), "limit": _given(limit), "marks": list(marks or [])}
+    given = {
+        "points": list(points or []),
+        "baseline": _given(baseline),
+        "limit": _given(limit),
+        "marks": list(marks or []),
+    }
     text = json.dumps(given, separators=(",", ":"))
     return mark_safe(text.replace("<", "\\u003c").replace("&", "\\u0026"))
 

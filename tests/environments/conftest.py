@@ -3,22 +3,17 @@
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from httpload import wait_until
-
 from environments.drivers.program import Program
-from environments.traffic.base import RouterError
 from environments.traffic.config import Front, Server, haproxy_program
 from environments.traffic.haproxy import HAProxyRouter
 from opsconsole.local.ports import free_ports
 from opsconsole.local.supervisor import Supervisor
+from tests.environments.haproxy_stack import Stack
+from tests.environments.httpload import wait_until
 
 OKSERVER = Path(__file__).parent / "okserver.py"
 
@@ -30,44 +25,6 @@ def supervisor() -> Iterator[Supervisor]:
         running.up([])
         yield running
         running.shutdown()
-
-
-@dataclass
-class Stack:
-    """An HAProxy with two environments over the servers blue and green."""
-
-    supervisor: Supervisor
-    directory: Path
-    address: str
-    production_port: int
-    staging_port: int
-    production: HAProxyRouter
-    staging: HAProxyRouter
-    epoch: int = 0
-
-    def next_epoch(self) -> int:
-        self.epoch += 1
-        return self.epoch
-
-    def shift_to(self, server: str) -> None:
-        other = {"blue": "green", "green": "blue"}[server]
-        self.production.shift({server: 100, other: 0}, self.next_epoch())
-
-    def master(self) -> psutil.Process:
-        pid = self.supervisor.pid("haproxy")
-        assert pid
-        return psutil.Process(pid)
-
-    def worker(self) -> psutil.Process:
-        (worker,) = self.master().children()
-        return worker
-
-    def answers(self) -> bool:
-        try:
-            self.production.read()
-            return True
-        except RouterError:
-            return False
 
 
 @pytest.fixture(scope="session")

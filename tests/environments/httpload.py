@@ -15,7 +15,7 @@ class Load:
 
     port: int
     connections: int = 12
-    answers: list[tuple[float, str]] = field(default_factory=list)  # (when asked, who answered)
+    answers: list[tuple[float, float, str]] = field(default_factory=list)  # (when asked, when answered, by whom)
     failures: list[tuple[float, str]] = field(default_factory=list)  # (when asked, why)
     seconds: float = 0.0
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -68,7 +68,7 @@ class Load:
                 self.failures.append((asked, repr(error)))
                 return
             if head == 200:
-                self.answers.append((asked, body))
+                self.answers.append((asked, time.monotonic(), body))
             else:
                 self.failures.append((asked, f"status {head}"))
             if closing:

@@ -44,7 +44,9 @@ class Command(BaseCommand):
             found = found.filter(owner__username=options["username"])
         for key in found:
             state = "usable" if key.is_usable else "not usable"
-            self.stdout.write(f"{key.prefix}  {key.owner.username}  {key.name}  until {key.expires_at:%Y-%m-%d}  {state}")
+            self.stdout.write(
+                f"{key.prefix}  {key.owner.username}  {key.name}  until {key.expires_at:%Y-%m-%d}  {state}"
+            )
 
     def revoke(self, options: dict[str, object]) -> None:
         """End one key."""

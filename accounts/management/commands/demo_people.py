@@ -29,7 +29,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: object, keys: Path, **options: object) -> None:
         if not settings.DEMO:
-            raise CommandError("demo_people works with the demo settings only (DJANGO_SETTINGS_MODULE=opsconsole.demo_settings).")
+            raise CommandError(
+                "demo_people works with the demo settings only (DJANGO_SETTINGS_MODULE=opsconsole.demo_settings)."
+            )
         actor, kept, wanted = from_command_line(), _read(keys), {}
         for person in PEOPLE:
             user = User.objects.filter(username=person.username).first()

@@ -15,7 +15,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("username")
-        parser.add_argument("--base-url", help="where the console is reached (default: from OPSC_ALLOWED_HOSTS and OPSC_PORT)")
+        parser.add_argument(
+            "--base-url", help="where the console is reached (default: from OPSC_ALLOWED_HOSTS and OPSC_PORT)"
+        )
 
     def handle(self, *args: object, username: str, base_url: str | None, **options: object) -> None:
         try:

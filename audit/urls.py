@@ -1,0 +1,10 @@
+"""Addresses of the audit trail."""
+
+from django.urls import path
+
+from audit import views
+
+urlpatterns = [
+    path("audit/", views.record_list, name="audit"),
+    path("audit/<int:pk>/", views.record_detail, name="audit-record"),
+]

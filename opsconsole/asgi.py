@@ -1,0 +1,13 @@
+"""The entry point of the web server: HTTP by Django, sockets by Channels."""
+
+import os
+
+from channels.routing import ProtocolTypeRouter
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsconsole.settings")
+http = get_asgi_application()
+
+from opsconsole.routing import websockets  # noqa: E402  needs the apps loaded
+
+application = ProtocolTypeRouter({"http": http, "websocket": websockets})

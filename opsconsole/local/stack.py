@@ -1,0 +1,286 @@
+"""A whole installation on this machine: the services, the console, and the trading hosts that it operates.
+
+Two supervisors, as on two hosts: ``trading`` keeps the load balancer, the exchange and the trading system, ``console``
+keeps Postgres, Valkey, the web process, the workers and the monitor. Trading does not notice when the console is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import httpx
+
+from demo.releases import build_releases
+from environments.drivers.program import Program
+from environments.drivers.supervisord import instance_spec, program_for
+from environments.traffic.config import Front, Server, haproxy_program
+from opsconsole.config import ROOT
+from opsconsole.local.paths import LocalServiceError, kept_password, socket_path, write_private
+from opsconsole.local.ports import free_ports, port_in_use
+from opsconsole.local.postgres import PostgresServer
+from opsconsole.local.supervisor import Supervisor
+from opsconsole.local.valkey import ValkeyServer
+
+SERVICES = ("postgres", "valkey")
+CONSOLE = ("web", "worker-critical", "worker-default", "beat", "monitor")
+POLL_SECONDS = 0.1
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The ports of one stack, all on 127.0.0.1; the defaults are the demo's."""
+
+    web: int = 8000
+    production: int = 8080
+    staging: int = 8081
+    exchange: int = 8090
+    production_blue: int = 8101
+    production_green: int = 8102
+    staging_blue: int = 8103
+    staging_green: int = 8104
+    postgres: int = 8132
+    valkey: int = 8179
+
+    @classmethod
+    def free(cls) -> Ports:
+        """Ports that nobody uses now, for a stack beside the demo."""
+        return cls(*free_ports(len(cls.__dataclass_fields__)))
+
+    def instance(self, environment: str, slot: str) -> int:
+        """Where the instance of a slot listens."""
+        return int(asdict(self)[f"{environment}_{slot}"])
+
+
+class Stack:
+    """One installation with its data in ``var``.
+
+    Args:
+        variables: what differs from the demo, as environment variables (windows, promotion, failpoints …).
+        load: requests a second that a steady stream sends through the load balancer, by environment.
+    """
+
+    def __init__(
+        self,
+        var: Path,
+        ports: Ports,
+        *,
+        variables: Mapping[str, str] | None = None,
+        load: Mapping[str, int] | None = None,
+    ) -> None:
+        self.var, self.ports = var.resolve(), ports
+        self.load = dict(load or {})
+        self.run, self.hosts = self.var / "trading", self.var / "hosts"
+        self.keys, self.token, self.releases = self.var / "keys.json", self.var / "token", self.var / "releases"
+        self.exchange_log = self.var / "exchange" / "orders.jsonl"
+        self.postgres = PostgresServer(self.var / "postgres", ports.postgres)
+        self.valkey = ValkeyServer(self.var / "valkey", ports.valkey)
+        self.console = Supervisor(self.var / "console", "console")
+        self.trading = Supervisor(self.run, "trading")
+        self.haproxy_socket = socket_path(self.run, "haproxy.sock")
+        self._variables = dict(variables or {})
+
+    @property
+    def url(self) -> str:
+        """Where the console is."""
+        return f"http://127.0.0.1:{self.ports.web}"
+
+    def front(self, environment: str) -> str:
+        """Where the load balancer serves an environment."""
+        return f"http://127.0.0.1:{asdict(self.ports)[environment]}"
+
+    def stats(self, environment: str) -> Path:
+        """The file in which the request stream of an environment counts."""
+        return self.var / "load" / f"{environment}.json"
+
+    def environ(self) -> dict[str, str]:
+        """The environment variables of every process of the console."""
+        ports = {f"OPSC_DEMO_{name.upper()}": str(port) for name, port in asdict(self.ports).items() if "_" in name}
+        return {
+            "DJANGO_SETTINGS_MODULE": "opsconsole.demo_settings",
+            "OPSC_SECRET_KEY": kept_password(self.var / "secret_key") * 2,
+            "DATABASE_URL": self.postgres.url("opsconsole"),
+            "REDIS_URL": self.valkey.url(),
+            "OPSC_HTTPS": "false",
+            "OPSC_PORT": str(self.ports.web),
+            "OPSC_VAR": str(self.var),
+            "OPSC_DEMO_RUN": str(self.haproxy_socket.parent),
+            "OPSC_DEMO_HOSTS": str(self.hosts),
+            "OPSC_DEMO_TOKEN": str(self.token),
+            "OPSC_DEMO_PRODUCTION_PORT": str(self.ports.production),
+            "OPSC_DEMO_STAGING_PORT": str(self.ports.staging),
+            **ports,
+            **self._variables,
+        }
+
+    def start(self, progress: Progress) -> None:
+        """Start everything that is not started; what was there goes on where it was.
+
+        Raises:
+            LocalServiceError: a port is taken, or something did not come up; the message says what to do.
+        """
+        self._refuse_taken_ports()
+        self.var.mkdir(parents=True, exist_ok=True)
+        if not self.token.exists():
+            write_private(self.token, secrets.token_urlsafe(32))
+        with ThreadPoolExecutor(max_workers=2) as hands:
+            trading = hands.submit(self._start_trading, progress)
+            for note in self.postgres.prepare():
+                progress(note)
+            self.console.up([self.postgres.program(), self.valkey.program()])
+            self.postgres.wait_ready()
+            self.valkey.wait_ready()
+            self.postgres.ensure_database("opsconsole")
+            progress(f"Postgres and Valkey run (ports {self.ports.postgres}, {self.ports.valkey})")
+            trading.result()
+        write_private(self.var / "opsconsole.env", "".join(f"{k}={v}\n" for k, v in self.environ().items()))
+        self.manage("prepare_demo", "--releases", str(self.releases), "--keys", str(self.keys))
+        progress("Database migrated, system definition applied, releases registered")
+        self.console.up([self.postgres.program(), self.valkey.program(), *self._console_programs()])
+        self.console.wait_running(CONSOLE, timeout=30)
+        self._wait_ready()
+        progress(f"Console, workers and monitor run: {self.url}")
+
+    def _wait_ready(self, timeout: float = 30.0) -> None:
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                answer = httpx.get(f"{self.url}/readyz", timeout=5)
+                if answer.is_success:
+                    return
+                problem = answer.text
+            except httpx.HTTPError as error:
+                problem = str(error)
+            if time.monotonic() > deadline:
+                raise LocalServiceError(f"the console is not ready after {timeout:.0f} s: {problem}; see {self.var}/console/web.log")
+            time.sleep(POLL_SECONDS)
+
+    def start_load(self) -> None:
+        """Start the request streams through the load balancer."""
+        for environment in self.load:
+            self.trading.start(f"load-{environment}")
+
+    def stop(self) -> None:
+        """Stop everything; returns when no process is left."""
+        with ThreadPoolExecutor(max_workers=2) as hands:
+            list(hands.map(lambda supervisor: supervisor.shutdown(), (self.console, self.trading)))
+
+    def manage(self, *arguments: str) -> str:
+        """Run a management command of the console; what it printed.
+
+        Raises:
+            LocalServiceError: it failed; the message is what it said.
+        """
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "manage.py"), *arguments],
+            env={**os.environ, **self.environ()},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise LocalServiceError(f"manage.py {' '.join(arguments)} failed:\n{(done.stderr or done.stdout)[-3000:]}")
+        return done.stdout
+
+    def _start_trading(self, progress: Progress) -> None:
+        built = build_releases(self.releases)
+        progress(f"{len(built)} releases built ({built[0].version} to {built[-1].version})")
+        self.exchange_log.parent.mkdir(parents=True, exist_ok=True)
+        self.stats("production").parent.mkdir(parents=True, exist_ok=True)
+        self.trading.up([self._exchange(), self._haproxy(), *self._instances(), *self._loads()])
+        self.trading.wait_running(["exchange", "haproxy"])
+        progress(f"Exchange and load balancer run ({self.front('production')}, {self.front('staging')})")
+
+    def _refuse_taken_ports(self) -> None:
+        if self.console.running() or self.trading.running():
+            return
+        taken = [str(holder) for port in asdict(self.ports).values() if (holder := port_in_use(port))]
+        if taken:
+            raise LocalServiceError("\n".join(taken) + "\nStop what uses it, then start again.")
+
+    def _environments(self) -> dict[str, list[str]]:
+        return {name: [f"{name}-{slot}-1" for slot in ("blue", "green")] for name in ("production", "staging")}
+
+    def _exchange(self) -> Program:
+        log = self.exchange_log
+        command = ("-m", "demo.exchange", "--port", str(self.ports.exchange), "--log", str(log), "--seed", "7")
+        return self._python("exchange", command, log.parent / "exchange.log", priority=10)
+
+    def _haproxy(self) -> Program:
+        fronts = [
+            Front(
+                name,
+                asdict(self.ports)[name],
+                tuple(Server(i, "127.0.0.1", self.ports.instance(name, i.split("-")[1])) for i in instances),
+            )
+            for name, instances in self._environments().items()
+        ]
+        return haproxy_program(self.run / "haproxy", fronts, f"unix:{self.haproxy_socket}")
+
+    def _instances(self) -> list[Program]:
+        common = {"OPSC_EXCHANGE_URL": f"http://127.0.0.1:{self.ports.exchange}", "OPSC_TOKEN_FILE": str(self.token)}
+        return [
+            program_for(
+                instance_spec(self.hosts, name, self.ports.instance(environment, name.split("-")[1])),
+                self.hosts,
+                Path(sys.executable),
+                {**common, "OPSC_ENVIRONMENT": environment},
+            )
+            for environment, names in self._environments().items()
+            for name in names
+        ]
+
+    def _loads(self) -> list[Program]:
+        programs = []
+        for name, rate in self.load.items():
+            command = ("-m", "demo.load", "--url", self.front(name), "--rate", str(rate), "--stats", str(self.stats(name)))
+            programs.append(self._python(f"load-{name}", command, self.var / "load" / f"{name}.log", autostart=False))
+        return programs
+
+    def _console_programs(self) -> list[Program]:
+        logs = self.var / "console"
+        celery = ("-m", "celery", "-A", "opsconsole")
+        quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "INFO")
+        web = ("-m", "uvicorn", "opsconsole.asgi:application", "--host", "127.0.0.1", "--port", str(self.ports.web))
+        commands = {
+            "web": (*web, "--log-level", "warning", "--timeout-graceful-shutdown", "2"),
+            **{
+                f"worker-{q}": (*celery, "worker", "-Q", q, "-P", "threads", "-c", "4", "-n", f"{q}@%h", *quiet)
+                for q in ("critical", "default")
+            },
+            "beat": (*celery, "beat", "-l", "WARNING", "-s", str(logs / "beat-schedule")),
+            "monitor": ("manage.py", "monitor"),
+        }
+        return [self._python(name, command, logs / f"{name}.log", env=self.environ()) for name, command in commands.items()]
+
+    def _python(
+        self,
+        name: str,
+        command: tuple[str, ...],
+        log: Path,
+        *,
+        env: Mapping[str, str] | None = None,
+        autostart: bool = True,
+        priority: int = 100,
+    ) -> Program:
+        return Program(
+            name=name,
+            command=(sys.executable, *command),
+            cwd=ROOT,
+            log=log,
+            env={"PYTHONUNBUFFERED": "1", **(env or {})},
+            autostart=autostart,
+            autorestart="always",
+            startretries=1000,
+            stop_wait_seconds=5,
+            priority=priority,
+        )

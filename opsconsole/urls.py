@@ -1,0 +1,39 @@
+"""Every address of the console."""
+
+from django.contrib.auth.decorators import login_not_required
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView
+
+from accounts.permissions import PUBLIC
+from audit.api.urls import urlpatterns as audit_routes
+from deployments.api.urls import urlpatterns as deployment_routes
+from environments.api.urls import urlpatterns as environment_routes
+from opsconsole import api_docs, errors_views, health
+
+
+class SchemaView(SpectacularAPIView):
+    """The OpenAPI schema. It describes the interface and nothing that is operated, so it is open."""
+
+    permission_map = {"get": PUBLIC}
+    authentication_classes = ()
+
+
+api_routes = [*environment_routes, *deployment_routes, *audit_routes]
+
+urlpatterns = [
+    path("livez", health.livez, name="livez"),
+    path("readyz", health.readyz, name="readyz"),
+    path("metrics", health.metrics, name="metrics"),
+    path("api/v1/", include((api_routes, "api"))),
+    path("api/schema/", SchemaView.as_view(), name="schema"),
+    path("api/docs/", login_not_required(api_docs.page), name="api_docs"),
+    path("", include("accounts.urls")),
+    path("", include("environments.urls")),
+    path("", include("audit.urls")),
+    path("", include("deployments.urls")),
+    path("", include("opsconsole.styleguide_urls")),
+]
+
+handler403 = errors_views.forbidden
+handler404 = errors_views.not_found
+handler500 = errors_views.server_error

@@ -1,0 +1,144 @@
+// Acts: dialogs, hold buttons, forms that cannot be sent twice, suggested reasons, copy buttons, filters.
+"use strict";
+(() => {
+  const { $, $$ } = window.opsc;
+  const HOLD = 1500, AGAIN_MIN = 800, AGAIN_MAX = 10_000;
+  const say = (text) => window.opsc.say?.(text, 0);
+
+  // --- Dialogs. Without this script their links lead to ?confirm=<id>, where the server draws them open.
+  function open(dialog, opener) {
+    if (dialog.open) dialog.close();
+    dialog.showModal();
+    const first = $("[autofocus], textarea, input:not([type=hidden]), select", dialog) || $("button", dialog);
+    first?.focus();
+    dialog.addEventListener("close", () => { reset(dialog); if (opener?.isConnected) opener.focus(); }, { once: true });
+  }
+  function reset(dialog) {
+    $$("[data-hold]", dialog).forEach((button) => tell(button, "rest"));
+  }
+  document.addEventListener("click", (event) => {
+    const target = event.target.closest?.("[data-dialog], [data-close], [data-preset], [data-copy], [aria-disabled='true']");
+    if (!target) return;
+    if (target.matches("[aria-disabled='true']")) { event.preventDefault(); return; }
+    if (target.matches("[data-dialog]")) {
+      const dialog = document.getElementById(target.dataset.dialog);
+      if (dialog) { event.preventDefault(); target.closest("details[data-menu]")?.removeAttribute("open"); open(dialog, target); }
+    } else if (target.matches("[data-close]")) {
+      const dialog = target.closest("dialog:modal");
+      if (dialog) { event.preventDefault(); dialog.close(); }
+    } else if (target.matches("[data-preset]")) {
+      const field = document.getElementById(target.parentElement.dataset.presets);
+      field.value = target.textContent.trim();
+      field.dispatchEvent(new Event("input", { bubbles: true }));
+      field.focus();
+    } else if (target.matches("[data-copy]")) copy(target);
+  });
+  document.addEventListener("click", (event) => { // a press on the backdrop closes, unless something was typed
+    if (event.target.matches?.("dialog:modal") && !$$("textarea", event.target).some((field) => field.value !== field.defaultValue)) {
+      const box = event.target.getBoundingClientRect();
+      if (event.clientX < box.left || event.clientX > box.right || event.clientY < box.top || event.clientY > box.bottom) event.target.close();
+    }
+  });
+  async function copy(button) {
+    const text = $("code", button.closest(".code")).textContent;
+    try { await navigator.clipboard.writeText(text); window.opsc.toast("Copied."); } catch { window.opsc.toast("The browser did not allow copying: select the text instead."); }
+  }
+
+  // --- Hold buttons: 1.5 s with the pointer, Space or Enter. A bare click (assistive technology) must come twice.
+  let holding = null;
+  const rest = new WeakMap(); // hint element -> its first text
+  function tell(button, what) {
+    const hint = $("[data-hold-hint]", button.closest(".hold"));
+    if (!rest.has(hint)) rest.set(hint, hint.textContent);
+    const words = { rest: rest.get(hint), early: "Released early: nothing was done. Keep it pressed for 1.5 s.", again: "Press once more within 10 s to do it.", sent: "Asked for. Waiting for the answer." }[what] || what;
+    hint.textContent = words;
+    hint.classList.toggle("told", what !== "rest");
+    if (what !== "rest") say(words);
+  }
+  function begin(button, how) {
+    if (holding || button.getAttribute("aria-disabled") === "true" || button.form?.hasAttribute("aria-busy")) return;
+    if (button.form && !button.form.reportValidity()) return;
+    button.classList.add("holding");
+    const started = performance.now();
+    const label = $("span:not(.hold-fill)", button), words = label.textContent;
+    const count = setInterval(() => { label.textContent = `Keep holding, ${Math.max(0, (HOLD - (performance.now() - started)) / 1000).toFixed(1)} s`; }, 100);
+    const done = setTimeout(() => { end(true); }, HOLD);
+    holding = { button, how, count, done, label, words };
+    button.dataset.held = "1"; // the click that follows is not a bare one
+  }
+  function end(complete) {
+    if (!holding) return;
+    const { button, count, done, label, words } = holding;
+    holding = null;
+    clearInterval(count);
+    clearTimeout(done);
+    label.textContent = words;
+    button.classList.remove("holding");
+    if (complete) { tell(button, "sent"); button.form.requestSubmit(); } else tell(button, "early");
+  }
+  const holdOf = (event) => event.target.closest?.("[data-hold]");
+  document.addEventListener("pointerdown", (event) => {
+    const button = holdOf(event);
+    if (button && event.button === 0) { button.setPointerCapture?.(event.pointerId); begin(button, "pointer"); }
+  });
+  for (const kind of ["pointerup", "pointercancel"]) document.addEventListener(kind, () => { if (holding?.how === "pointer") end(false); });
+  document.addEventListener("pointermove", (event) => {
+    if (holding?.how !== "pointer") return;
+    const box = holding.button.getBoundingClientRect();
+    if (event.clientX < box.left - 8 || event.clientX > box.right + 8 || event.clientY < box.top - 8 || event.clientY > box.bottom + 8) end(false);
+  });
+  document.addEventListener("keydown", (event) => {
+    const button = holdOf(event);
+    if (!button || (event.key !== " " && event.key !== "Enter")) return;
+    event.preventDefault();
+    if (!event.repeat) begin(button, event.key);
+  });
+  document.addEventListener("keyup", (event) => {
+    if (holdOf(event) && (event.key === " " || event.key === "Enter")) event.preventDefault();
+    if (holding && holding.how === event.key) end(false);
+  });
+  window.addEventListener("blur", () => end(false));
+  document.addEventListener("contextmenu", (event) => { if (holdOf(event)) event.preventDefault(); });
+  document.addEventListener("click", (event) => {
+    const button = holdOf(event);
+    if (!button) return;
+    event.preventDefault();
+    if (button.getAttribute("aria-disabled") === "true") return;
+    if (button.dataset.held) { delete button.dataset.held; return; }
+    const last = Number(button.dataset.armed || 0), passed = Date.now() - last;
+    if (passed < AGAIN_MIN) return;
+    if (button.form && !button.form.reportValidity()) return;
+    if (passed <= AGAIN_MAX) { delete button.dataset.armed; tell(button, "sent"); button.form.requestSubmit(); return; }
+    button.dataset.armed = Date.now();
+    tell(button, "again");
+    setTimeout(() => { if (button.isConnected && button.dataset.armed) { delete button.dataset.armed; tell(button, "rest"); } }, AGAIN_MAX);
+  });
+
+  // --- A form is sent once; Enter in a field of a hold form does not send it.
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.method !== "post") return;
+    const button = event.submitter || $("button[type=submit]", form);
+    if (form.hasAttribute("aria-busy") || (event.submitter && event.submitter.getAttribute("aria-disabled") === "true")) { event.preventDefault(); return; }
+    if (event.submitter?.matches("[data-hold]")) { event.preventDefault(); return; }
+    form.setAttribute("aria-busy", "true");
+    button?.setAttribute("aria-busy", "true");
+  });
+  window.addEventListener("pageshow", () => { // back from the next page: forms can be sent again
+    for (const form of $$("form[aria-busy]")) { form.removeAttribute("aria-busy"); $$("[aria-busy]", form).forEach((element) => element.removeAttribute("aria-busy")); }
+  });
+
+  // --- Filters send themselves when a choice is made.
+  document.addEventListener("change", (event) => {
+    if (event.target.matches?.("[data-filters] select")) event.target.form.requestSubmit();
+  });
+
+  function upgrade(root) {
+    for (const element of $$("[data-presets], [data-copy]", root)) element.hidden = false;
+    for (const dialog of $$("dialog[open]:not(:modal)", root)) { dialog.open = false; open(dialog); }
+    for (const link of $$("a[data-dialog]", root)) link.setAttribute("aria-haspopup", "dialog");
+  }
+  window.opsc.upgrade = upgrade;
+  upgrade(document);
+  $(".error-summary")?.focus();
+})();
