@@ -17,7 +17,7 @@ import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import httptools
@@ -157,8 +157,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: the connection is open."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are asyncio's by contract, not by class.
+        self._transport = cast(asyncio.Transport, transport)
 
     @property
     def open(self) -> bool:
@@ -300,6 +300,8 @@ class Load:
         try:
             async with asyncio.timeout(max(0.0, due + TIMEOUT_SECONDS - self._loop.time())):
                 _, connection = await self._loop.create_connection(lambda: Connection(self), self._host, self._port)
+            if not connection.open:
+                raise ConnectionResetError
         except (OSError, TimeoutError) as error:
             self.stats.broke("timeout" if isinstance(error, TimeoutError) else "connect")
             self._free.appendleft(None)

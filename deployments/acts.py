@@ -46,6 +46,11 @@ class Offer:
         return self.label[0].lower() + self.label[1:]
 
     @property
+    def short(self) -> str:
+        """The label where there is little room."""
+        return {"rollback": "Roll back"}.get(self.name, self.label)
+
+    @property
     def style(self) -> str:
         """The recommended act is filled, the others are outlined."""
         if not self.is_recommended:
@@ -164,10 +169,19 @@ def _shown(page: LivePage, acts: Mapping[str, Any]) -> list[str]:
         return []
     if deployment.is_finished:
         return ["rollback"] if acts["roll_back"].allowed else []
-    names = ["promote", "resume" if deployment.status == "held" else "hold"]
-    if deployment.promoted_at and not acts["promote"].allowed:
-        names.remove("promote")
-    return [*names, "rollback" if deployment.handover_at else "abort"]
+    back = "rollback" if deployment.handover_at else "abort"
+    first = ["promote"] if _offers_promotion(page, acts) else []
+    return [*first, "resume" if deployment.status == "held" else "hold", back]
+
+
+def _offers_promotion(page: LivePage, acts: Mapping[str, Any]) -> bool:
+    """Before the shift where somebody has to press it; after it only against a recommendation to roll back."""
+    deployment = page.deployment
+    if not acts["promote"].allowed or deployment.promote_requested_at:
+        return False
+    if deployment.promoted_at:
+        return page.recommendation.verb == "roll_back"
+    return deployment.environment.policy.promotion == "manual"
 
 
 def _label(page: LivePage, name: str) -> str:

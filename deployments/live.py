@@ -70,7 +70,7 @@ def _charts(page: LivePage) -> dict[str, Series]:
     rows = metrics.measured(page.deployment, limit=RECENT_POINTS)
     marks = metrics.marks(page.deployment)
     return {
-        metric.key: Series(metrics.points(rows, metric.key), metric.baseline, metric.limit, marks) for metric in page.metrics
+        metric.key: Series(metrics.points(rows, metric.key), metric.baseline, metric.chart_limit, marks) for metric in page.metrics
     }
 
 

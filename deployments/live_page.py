@@ -12,13 +12,15 @@ from django.utils import timezone
 
 from audit.models import Record
 from deployments import queries, words
+from deployments.advice import Advice, advice
 from deployments.metrics import Metric, metrics
 from deployments.models import Deployment, Measurement, Step, Trade, VerdictRow
 from deployments.states import Status, StepStatus
 from environments.models import Instance, Slot
 from environments.readings import Check, Reading, by_gravity, reading, since, with_samples
 
-EVENT_LIMIT = 200
+EVENT_LIMIT = 100
+ALERT_LIMIT = 12
 TRADE_LIMIT = 10
 EVENT_KINDS: Mapping[str, str] = {
     "all": "All",
@@ -102,7 +104,7 @@ class LivePage:
     result: words.Result
     rail: Rail
     slots: tuple[SlotLine, ...]
-    recommendation: Any
+    recommendation: Advice
     next_event: tuple[str, datetime] | None
     metrics: tuple[Metric, ...]
     checks: tuple[Check, ...]
@@ -123,6 +125,11 @@ class LivePage:
     def shares(self) -> list[tuple[str, float, bool]]:
         """Words, share and whether it is the new slot, for the bar of new requests."""
         return [(f"{line.slot.name} {line.version}".strip(), line.weight / 100, line.is_new) for line in self.slots]
+
+    @property
+    def checks_meta(self) -> str:
+        """Whose checks these are, and that they are those of now when the deployment is over."""
+        return f"{self.checks_slot} now" if self.deployment.is_finished and self.checks_slot else self.checks_slot
 
     @property
     def judged(self) -> bool:
@@ -171,7 +178,7 @@ def build(deployment: Deployment, kind: str = "all") -> LivePage:
         result=words.result(deployment, steps),
         rail=rail(deployment, steps),
         slots=slots,
-        recommendation=queries.recommendation(deployment),
+        recommendation=advice(deployment, steps),
         next_event=queries.next_event(deployment),
         metrics=metrics(deployment, latest_measurement(deployment)),
         checks=_checks(subject),
@@ -236,17 +243,12 @@ def _checks(line: SlotLine | None) -> tuple[Check, ...]:
 
 def _alerts(deployment: Deployment) -> tuple[tuple[VerdictRow, ...], tuple[VerdictRow, ...]]:
     """Verdicts that are not a pass (those that stand first), and those that merely lack data where that only informs."""
-    rules = {rule.get("name"): rule for rule in deployment.policy_data.get("rules") or ()}
     rows = [row for row in deployment.verdicts.all() if row.verdict != "pass"]
-    quiet = [row for row in rows if row.verdict == "no_data" and (not row.is_current or _informs(rules, row))]
+    quiet = [row for row in rows if row.verdict == "no_data" and (row.hold == "no" or not row.is_current)]
     loud = [row for row in rows if row not in quiet]
     gravity = {"fail": 0, "error": 1, "no_data": 2, "warn": 3}
     loud.sort(key=lambda row: (not row.is_current, gravity.get(row.verdict, 4), -row.since.timestamp()))
-    return tuple(loud[:12]), tuple(row for row in quiet if row.is_current)
-
-
-def _informs(rules: Mapping[Any, Mapping[str, Any]], row: VerdictRow) -> bool:
-    return rules.get(row.rule, {}).get("no_data") == "inform"
+    return tuple(loud[:ALERT_LIMIT]), tuple(row for row in quiet if row.is_current)
 
 
 def latest_measurement(deployment: Deployment) -> Measurement | None:

@@ -34,7 +34,13 @@ class Metric:
     verdict: str
     reason: str
     at: datetime | None
-    higher_is_better: bool = False
+    is_quiet: bool = False
+    """Nothing to worry about although there is no verdict: not judged yet, or missing data that only informs."""
+
+    @property
+    def chart_limit(self) -> float | None:
+        """Limit as it is drawn: one at zero would lie on the axis."""
+        return self.limit or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +78,7 @@ def _metric(
     value = _value(latest.values, spec) if latest else None
     if value is None and row is not None and spec.kind == RuleKind.POSITION_MISMATCH:
         value = row.value
-    verdict = row.verdict if row else ("no_data" if value is None else "none")
+    verdict = row.verdict if row else "no_data"
     return Metric(
         key=spec.key,
         title=spec.title,
@@ -81,11 +87,11 @@ def _metric(
         baseline=baseline,
         limit=limit,
         limit_label=label,
-        word=_word(spec, verdict),
+        word=_word(spec, verdict) if row else "Not judged yet",
         verdict=verdict,
         reason=row.reason if row else "",
         at=latest.at if latest else None,
-        higher_is_better=spec.higher_is_better,
+        is_quiet=row is None or (row.verdict == "no_data" and row.hold == "no"),
     )
 
 
@@ -102,7 +108,7 @@ def _word(spec: _Spec, verdict: str) -> str:
         "fail": f"{side} limit",
         "no_data": "No data",
         "error": "Cannot judge",
-    }.get(verdict, "Not judged yet")
+    }[verdict]
 
 
 def limit_of(spec: _Spec, policy: Policy, baseline: float | None) -> tuple[float | None, str]:
@@ -138,7 +144,7 @@ def series(deployment: Deployment, after: datetime | None = None) -> dict[str, A
         metric.key: {
             "points": points(rows, metric.key),
             "baseline": metric.baseline,
-            "limit": metric.limit,
+            "limit": metric.chart_limit,
             "marks": marks(deployment),
         }
         for metric in shown

@@ -8,11 +8,12 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Count, Max, Prefetch, Q, QuerySet
+from django.db.models import Count, Prefetch, Q, QuerySet
 from django.utils import timezone
 
 from audit.models import Record
 from deployments import queries, words
+from deployments.advice import Advice, advice
 from deployments.models import Deployment, Release, Step, VerdictRow
 from deployments.states import TERMINAL, UNFINISHED, Status, StepStatus
 from environments import pages as environment_pages
@@ -51,7 +52,7 @@ class Strip:
     result: words.Result
     position: str
     """``Step 4 of 11: Smoke tests``."""
-    recommendation: Any
+    recommendation: Advice
     next_event: tuple[str, datetime] | None
     progress: list[tuple[float, float, str]]
     """Place, width (both in per cent) and state of each step's mark."""
@@ -96,9 +97,10 @@ def listed(user: Any) -> QuerySet[Deployment]:
 def with_row(queryset: QuerySet[Deployment]) -> QuerySet[Deployment]:
     """With releases, environment and the count of judged rules."""
     current = Q(verdicts__is_current=True)
-    return queryset.select_related("environment", "from_release", "to_release", "reverts", "reverted_by").annotate(
+    counted = queryset.annotate(
         rules_judged=Count("verdicts", filter=current), rules_passed=Count("verdicts", filter=current & Q(verdicts__verdict="pass"))
     )
+    return counted.select_related("environment", "from_release", "to_release").order_by("-id")
 
 
 def row(deployment: Deployment, now: datetime | None = None) -> Row:
@@ -189,7 +191,7 @@ def strip(deployment: Deployment) -> Strip:
         title=words.title(deployment),
         result=words.result(deployment, steps),
         position=position(deployment, steps),
-        recommendation=queries.recommendation(deployment),
+        recommendation=advice(deployment, steps),
         next_event=queries.next_event(deployment),
         progress=progress(steps),
     )
@@ -251,9 +253,7 @@ def releases_visible_to(user: Any) -> QuerySet[Release]:
 def counted(queryset: QuerySet[Release]) -> QuerySet[Release]:
     """With the number of deployments and of those that were rolled back or failed."""
     bad = Q(deployments__status__in=(Status.ROLLED_BACK, Status.FAILED))
-    return queryset.annotate(
-        deployed=Count("deployments"), bad=Count("deployments", filter=bad), last_at=Max("deployments__created_at")
-    )
+    return queryset.annotate(deployed=Count("deployments"), bad=Count("deployments", filter=bad)).order_by("-sort_key")
 
 
 def running_versions(user: Any) -> dict[tuple[int, str], list[str]]:

@@ -19,7 +19,7 @@ class Result:
     title: str
     detail: str
     tone: str
-    """``normal``, ``warn`` or ``crit``: colour only where something is abnormal."""
+    """``normal``, ``info``, ``warn`` or ``crit``: colour only where something is abnormal or asks for a decision."""
     at: datetime | None = None
     """Moment that the title ends with, drawn as a time after it."""
 
@@ -76,7 +76,7 @@ def _under_way(deployment: Deployment, steps: Sequence[Step]) -> Result:
 
 def _held(deployment: Deployment, steps: Sequence[Step]) -> Result:
     serving = deployment.to_release.version if deployment.promoted_at else earlier(deployment)
-    return Result("Held", f"Nothing moves until somebody resumes. {serving} serves.", "warn", deployment.held_at)
+    return Result("Held", f"Nothing moves until somebody resumes. {serving} serves.", "info", deployment.held_at)
 
 
 def _watching(deployment: Deployment, steps: Sequence[Step]) -> Result:

@@ -24,6 +24,7 @@ STARTED_TOGETHER = 64
 """Probes that are begun at once, so that the prober's own work does not eat the time allowed to an instance."""
 GATE_SECONDS = 0.05
 """After this long a probe no longer keeps others from being begun: a hanging instance delays nobody."""
+BEHIND_SECONDS = 0.02
 LATE_SECONDS = 0.05
 GRACE_SECONDS = 0.2
 """When the prober itself was stopped and wakes after the deadline, answers that lie ready get this long to be read."""
@@ -81,13 +82,11 @@ class Prober:
 
     async def _sample_behind(self, gate: asyncio.Semaphore, spec: ProbeSpec) -> Sample:
         await gate.acquire()
-        opened = asyncio.get_running_loop().call_later(GATE_SECONDS, gate.release)
+        turn = _Turn(gate)
         try:
             return await self.sample(spec)
         finally:
-            if not opened.cancelled() and opened.when() > asyncio.get_running_loop().time():
-                opened.cancel()
-                gate.release()
+            turn.end()
 
     async def sample(self, spec: ProbeSpec) -> Sample:
         """Sample one instance. Never raises for anything that the instance does; ``Sample.error`` tells instead:
@@ -137,6 +136,35 @@ class Prober:
                 if len(body) > MAX_ANSWER_BYTES:
                     raise MalformedAnswer(f"{path} answered more than {MAX_ANSWER_BYTES // 1024} KB")
             return answer.status, bytes(body)
+
+
+class _Turn:
+    """A place among those begun together, given back when the probe ends or has waited for ``GATE_SECONDS``.
+
+    When the prober itself is behind (its timer fires late), nothing more is begun yet: the time of an instance would
+    only be spent waiting for the prober.
+    """
+
+    def __init__(self, gate: asyncio.Semaphore) -> None:
+        self._gate, self._given_back = gate, False
+        self._wait()
+
+    def end(self) -> None:
+        """The probe has ended."""
+        self._timer.cancel()
+        if not self._given_back:
+            self._given_back = True
+            self._gate.release()
+
+    def _wait(self) -> None:
+        self._due = time.monotonic() + GATE_SECONDS
+        self._timer = asyncio.get_running_loop().call_later(GATE_SECONDS, self._elapsed)
+
+    def _elapsed(self) -> None:
+        if time.monotonic() - self._due > BEHIND_SECONDS:
+            self._wait()
+        else:
+            self.end()
 
 
 class _Deadline:

@@ -21,7 +21,7 @@ ALIVE = frozenset({ProcessStates.STARTING, ProcessStates.RUNNING, ProcessStates.
 # How long a process that ended unexpectedly may be due to be started again by the supervisor.
 RESTART_DUE_SECONDS = 1.3
 # A signal that comes between fork and exec is swallowed by supervisord's own handlers in the child. A process that was
-# still starting is therefore asked once more.
+# only just started is therefore asked once more.
 SIGNAL_LOST_SECONDS = 0.25
 POLL_SECONDS = 0.02
 
@@ -121,9 +121,10 @@ class SupervisorClient:
         patience = time.monotonic() + RESTART_DUE_SECONDS
         repeat_at = None
         while True:
-            if self._ask_to_stop(name, force) == ProcessStates.STARTING:
-                repeat_at = time.monotonic() + SIGNAL_LOST_SECONDS
+            before = self._ask_to_stop(name, force)
             info = self.info(name)
+            if before.state == ProcessStates.STARTING or before.pid not in (0, info.pid):
+                repeat_at = time.monotonic() + SIGNAL_LOST_SECONDS
             if repeat_at and time.monotonic() > repeat_at and info.state == ProcessStates.STOPPING:
                 repeat_at = None
                 self._unless_gone("supervisor.signalProcess", name, "TERM")
@@ -152,15 +153,15 @@ class SupervisorClient:
         for name in [*added, *changed]:
             self.call("supervisor.addProcessGroup", name)
 
-    def _ask_to_stop(self, name: str, force: bool) -> int:
-        """Returns the state in which the program was asked."""
+    def _ask_to_stop(self, name: str, force: bool) -> ProgramInfo:
+        """Returns the program as it was before."""
         info = self.info(name)
         if info.state in (ProcessStates.STARTING, ProcessStates.RUNNING, ProcessStates.BACKOFF):
             self._unless_gone("supervisor.stopProcess", name, False)
         # The stop comes first: it tells the supervisor not to start the process again.
         if force and info.alive:
             self._unless_gone("supervisor.signalProcess", name, "KILL")
-        return info.state
+        return info
 
     def _unless_gone(self, method: str, *arguments: Any) -> None:
         try:

@@ -42,6 +42,14 @@ class Watched:
         except psutil.NoSuchProcess:
             return True
 
+    @property
+    def parent_pid(self) -> int | None:
+        """The pid of its parent, None when it has ended."""
+        try:
+            return int(self.process.ppid())
+        except psutil.NoSuchProcess:
+            return None
+
     def wait(self, timeout: float) -> bool:
         """Wait until it has ended; False when it has not after `timeout` seconds."""
         deadline = time.monotonic() + timeout
@@ -84,13 +92,13 @@ def stop(socket: Path, stop_signals: Mapping[str, str]) -> None:
     """
     found = find(socket)
     pids = {watched.process.pid for _, watched in found}
-    for name, watched in found:
-        # A program's own children are its to stop.
-        if watched.process.ppid() not in pids:
-            watched.send(signal.Signals[f"SIG{stop_signals.get(name, 'TERM')}"])
-            watched.send(signal.SIGCONT)
+    # A program's own children are its to stop.
+    heads = [(name, watched) for name, watched in found if watched.parent_pid not in pids]
+    for name, watched in heads:
+        watched.send(signal.Signals[f"SIG{stop_signals.get(name, 'TERM')}"])
+        watched.send(signal.SIGCONT)
     deadline = time.monotonic() + POLITE_SECONDS
-    for _, watched in found:
+    for _, watched in heads:
         watched.wait(max(0.0, deadline - time.monotonic()))
     for _, watched in find(socket):
         watched.kill()

@@ -140,5 +140,5 @@
   }
   window.opsc.upgrade = upgrade;
   upgrade(document);
-  $(".error-summary")?.focus();
+  $(".error-summary[tabindex]")?.focus();
 })();

@@ -4,6 +4,7 @@
 (() => {
   const { $, $$, now, clockText } = window.opsc;
   const KEPT = 600, TABLE_ROWS = 20, GAP_SECONDS = 10;
+  const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400];
   const phone = matchMedia("(max-width: 767px)");
   const charts = new Map();
   const UTC = (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC");
@@ -82,14 +83,14 @@
     draw() {
       this.plot?.destroy();
       const text = colour(this.host, "--text"), faint = colour(this.host, "--text2"), line = colour(this.host, "--line");
-      this.ink = { text, faint, line, limit: colour(this.host, "--text2") };
+      this.ink = { faint, surface: colour(this.host, "--surface") };
       const font = `11px ${getComputedStyle(this.host).fontFamily}`;
       const axis = { stroke: faint, font, ticks: { show: false }, grid: { stroke: line, width: 1 } };
       this.plot = new uPlot({
-        width: Math.max(80, this.host.clientWidth), height: this.height, tzDate: UTC, legend: { show: false }, cursor: { show: false }, padding: [10, 4, 0, 0],
+        width: Math.max(80, this.host.clientWidth), height: this.height, tzDate: UTC, legend: { show: false }, cursor: { show: false }, padding: [10, 14, 0, 0],
         scales: { x: { time: true, range: () => this.span() }, y: { range: () => this.scale() } },
         axes: [
-          { ...axis, size: 20, gap: 3, space: 64, grid: { show: false }, values: (_, splits) => splits.map((at) => (at % 60 ? clockText(at * 1000).slice(3) : clockText(at * 1000).slice(0, 5))) },
+          { ...axis, size: 20, gap: 3, space: 58, incrs: STEPS, grid: { show: false }, values: (_, splits) => splits.map((at) => (at % 60 ? clockText(at * 1000).slice(3) : clockText(at * 1000).slice(0, 5))) },
           { ...axis, size: 46, gap: 4, space: 30, values: (_, splits) => splits.map((value) => words(value, this.unit).replace(" ", "\u00a0")) },
         ],
         series: [{}, { stroke: text, width: 1.75, points: { show: false }, spanGaps: false }],
@@ -102,7 +103,9 @@
       const y = (value) => plot.valToPos(value, "y", true), x = (at) => plot.valToPos(at, "x", true);
       const label = (text, px, py, align = "left") => {
         ctx.font = `${11 * ratio}px ${getComputedStyle(this.host).fontFamily}`;
-        ctx.fillStyle = this.ink.faint; ctx.textAlign = align; ctx.textBaseline = "bottom";
+        ctx.fillStyle = this.ink.faint; ctx.strokeStyle = this.ink.surface; ctx.lineWidth = 4 * ratio; ctx.lineJoin = "round"; ctx.setLineDash([]);
+        ctx.textAlign = align; ctx.textBaseline = "bottom";
+        ctx.strokeText(text, px, py - 2 * ratio); // a halo, so that the words stay readable on the curve
         ctx.fillText(text, px, py - 2 * ratio);
       };
       const across = (value, dash) => {
@@ -119,7 +122,7 @@
         ctx.beginPath(); ctx.setLineDash([]); ctx.lineWidth = ratio; ctx.strokeStyle = this.ink.faint;
         ctx.moveTo(px, bbox.top); ctx.lineTo(px, bbox.top + bbox.height); ctx.stroke();
         const right = px > bbox.left + bbox.width * 0.6;
-        label(text, px + (right ? -4 : 4) * ratio, bbox.top + bbox.height - 1 * ratio, right ? "right" : "left");
+        label(text, px + (right ? -5 : 5) * ratio, bbox.top + bbox.height * 0.5, right ? "right" : "left");
       }
       ctx.restore();
     }
@@ -127,8 +130,9 @@
     describe(must) {
       if ($("details", this.figure).open) this.table();
       if (!must && Date.now() - this.labelledAt < 30_000) return;
-      this.labelledAt = Date.now();
-      const last = this.last, parts = [last ? `${this.label}: ${words(last[1], this.unit)} at ${clockText(last[0] * 1000)} UTC` : `${this.label}: no values yet`];
+      const last = this.last;
+      if (last) this.labelledAt = Date.now();
+      const parts = [last ? `${this.label}: ${words(last[1], this.unit)} at ${clockText(last[0] * 1000)} UTC` : `${this.label}: no values yet`];
       if (this.baseline !== null) parts.push(`baseline ${words(this.baseline, this.unit)}`);
       if (this.limit !== null) parts.push(`limit ${words(this.limit, this.unit)}${last ? (last[1] > this.limit ? ", above it" : ", below it") : ""}`);
       parts.push(`${Math.round(this.range / 60)} minutes shown`);

@@ -54,7 +54,7 @@ def naive_alarms(watches: int, looks: int, batch: int, p: float, alpha: float, s
     draws, alarms = Binomial(batch, p, Random(seed)), 0
     limits: dict[int, int] = {}
     for look in range(1, looks + 1):
-        n = k = look * batch
+        n = look * batch
         k = math.floor(n * p)
         while 1 - binomial_cdf(k - 1, n, p) > alpha:
             k += 1
@@ -99,7 +99,7 @@ def test_false_alarms_stay_below_the_bound_with_looks_twice_a_second():
     watches, looks, seed = 2000, 120, 20260101
     found = highest_evidence(watches, looks, 125, 0.01, 0.01, seed)
     print(
-        f"\nseed {seed}: {watches} watches of 60 s at 250 requests/s, two looks a second, errors exactly at the limit of 1 %"
+        f"\nseed {seed}: {watches} watches of 60 s at 250 requests/s, two looks a second, errors exactly at the limit"
     )
     for alpha in (0.2, 0.05, 0.01, AUTOMATIC_ALPHA):
         alarms = sum(highest >= math.log(1 / alpha) for highest in found)

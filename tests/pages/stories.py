@@ -136,7 +136,7 @@ def _step(created: Deployment, index: int, spec: Any, at: int, started: Any) -> 
         finished_at=finished,
     )
     if finished:
-        event(created, "deployment.step_succeeded", f"{spec.title}: done", title=spec.title)
+        event(created, "deployment.step_succeeded", "It did what it should.", title=spec.title)
     return step
 
 
@@ -157,7 +157,8 @@ def event(subject: Deployment, action: str, reason: str = "", outcome: str = "do
 def verdict(subject: Deployment, rule: str, kind: str, found: str, reason: str, **fields: Any) -> VerdictRow:
     """The verdict of one rule, current unless said otherwise."""
     since = timezone.now() - timedelta(seconds=fields.pop("age", 20))
-    event(subject, "deployment.verdict", reason, rule=rule, verdict=found)
+    if found != "pass":
+        event(subject, "deployment.verdict", reason, rule=rule, verdict=found)
     return VerdictRow.objects.create(
         deployment=subject,
         rule=rule,
