@@ -1,7 +1,8 @@
 """One hub per topic and process: draws the topic once for all who follow it, and sends only what changed.
 
-A hub is rung by the channel layer and looks by itself each second while somebody listens, so that a dead Valkey costs a page at most a
-second. Messages are numbered; a page that comes back names the last number it saw and gets what it missed, or everything.
+A hub is rung by the channel layer and looks by itself each second while somebody listens, so that a dead Valkey costs
+a page at most a second. Messages are numbered; a page that comes back names the last number it saw and gets what it
+missed, or everything.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The web socket of a page: ``/ws/live/?topics=deployment.42,overview&since=<hub>:<number>,<hub>:<number>``.
 
-The server sends ``hello`` (one per topic), ``patch`` and each 5 s ``hb``; the page need not send anything. Who may follow a topic is
-checked at the start, with whatever the page sends, and every 5 s, so that a right taken away ends the socket within that time.
+The server sends ``hello`` (one per topic), ``patch`` and each 5 s ``hb``; the page need not send anything. Who may
+follow a topic is checked at the start, with whatever the page sends, and every 5 s, so that a right taken away ends the
+socket within that time.
 """
 
 from __future__ import annotations
@@ -104,11 +105,11 @@ class LiveConsumer(AsyncWebsocketConsumer):
             self.put(json.dumps({"type": "hb", "server_time": time.time(), "topics": topics}))
 
     async def _refused(self, otherwise: int | None = None) -> bool:
-        """Close the socket when the person may not follow its topics; ``otherwise`` is the code when that cannot be found out."""
+        """Close the socket when the person may not follow its topics; ``otherwise`` when that is not known."""
         try:
             code = await in_thread(refusal, self._session_key, self._topics)
         except Exception:
-            # An open socket stays: without a database nothing new is drawn either, and the page sees the age of what it shows.
+            # An open socket stays: without a database nothing new is drawn either, and the page sees its age.
             logger.warning("the right to follow %s cannot be checked", self._topics, exc_info=True)
             code = otherwise
         if code:

@@ -12,13 +12,13 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     str,
     OpenApiParameter.HEADER,
     description="Up to 100 characters, for example a UUID. The same request with the same key is done once; "
-    "its answer is given again with `Idempotency-Replayed: true`.",
+    "its answer is given again with Idempotency-Replayed: true.",
 )
 
 _MEANING = {
-    400: "The request is malformed, or a field is missing or wrong: `errors` names each.",
+    400: "The request is malformed, or a field is missing or wrong: errors names each.",
     401: "No API key, or one that is unknown, revoked or expired.",
-    403: "Your role does not permit this; `detail` says whose does.",
+    403: "Your role does not permit this; detail says whose does.",
     404: "There is no such object, or you may not see it.",
     409: "The state does not permit this; nothing was done.",
     422: "The request was understood and refused; nothing was done.",

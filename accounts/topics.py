@@ -4,9 +4,10 @@ An app registers its topics in its ``live.py``, which is imported when the serve
 
     topic("deployment.<id>", may_see, view)
 
-``may_see(user, key)`` says whether a person may follow it, ``view(key)`` draws it; ``key`` is the part after the dot ("42"), empty for a
-topic without one. Both run in a thread and may use the database. A view is drawn once for everybody who follows the topic, so it must
-not depend on who looks and must not contain forms: a part that does is a ``Reload``, which each page fetches for itself.
+``may_see(user, key)`` says whether a person may follow it, ``view(key)`` draws it; ``key`` is the part after the dot
+("42"), empty for a topic without one. Both run in a thread and may use the database. A view is drawn once for everybody
+who follows the topic, so it must not depend on who looks and must not contain forms: a part that does is a ``Reload``,
+which each page fetches for itself.
 """
 
 from __future__ import annotations

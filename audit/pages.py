@@ -120,7 +120,9 @@ def page(records: QuerySet[Record], before: str, after: str) -> Page:
 def facets(records: QuerySet[Record], given: Mapping[str, str]) -> list[dict[str, Any]]:
     """The filters above the list, as ``ui/filter_bar.html`` wants them."""
     people = records.order_by("actor_name").values_list("actor_name", flat=True).distinct()[:100]
-    places = records.exclude(environment="").order_by("environment").values_list("environment", flat=True).distinct()[:50]
+    places = (
+        records.exclude(environment="").order_by("environment").values_list("environment", flat=True).distinct()[:50]
+    )
     return [
         {"name": "q", "label": "Search", "value": given.get("q", ""), "type": "search"},
         _choice("who", "Who", given, [(name, name) for name in people]),

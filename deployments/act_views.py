@@ -73,7 +73,9 @@ def start(request: HttpRequest) -> HttpResponseBase:
         raise PermissionDenied(f"{from_request(request).name} may not deploy to any environment. It takes: {who}.")
     if request.method == "POST":
         return _start(request)
-    chosen = {name: request.GET[name] for name in ("environment", "release", "strategy", "reason") if request.GET.get(name)}
+    chosen = {
+        name: request.GET[name] for name in ("environment", "release", "strategy", "reason") if request.GET.get(name)
+    }
     return _start_page(request, StartForm(user=request.user, initial=chosen))
 
 
@@ -101,7 +103,9 @@ def _start(request: HttpRequest) -> HttpResponseBase:
     return redirect("deployment", pk=deployment.pk)
 
 
-def _start_page(request: HttpRequest, form: StartForm, *, status: int = 200, blocking: int | None = None) -> HttpResponse:
+def _start_page(
+    request: HttpRequest, form: StartForm, *, status: int = 200, blocking: int | None = None
+) -> HttpResponse:
     context: dict[str, Any] = {
         "form": form,
         "shown": _preview(form),

@@ -95,7 +95,8 @@ def hold(actor: Actor, deployment: Deployment, reason: str, token: str | None = 
     """
     locked = _lock(actor, deployment, token)
     reason = _clean_reason(reason)
-    in_handover = locked.handover_at is not None and locked.promoted_at is None
+    # Until the new slot trades; between the shift and that nobody does, and a pause there would last.
+    in_handover = locked.handover_at is not None and locked.status != Status.WATCHING
     if locked.status not in (Status.PENDING, Status.RUNNING, Status.WATCHING) or locked.is_rollback or in_handover:
         raise _wrong(locked, "held")
     locked.status, locked.held_at = Status.HELD, db_now()
@@ -208,7 +209,7 @@ def register_release(
 def begin_abort(locked: Deployment) -> None:
     """Skip what has not begun and plan the clean-up; the caller saves and rings."""
     locked.status = Status.ABORTING
-    _skip_open_steps(locked)
+    skip_open_steps(locked)
     _plan(locked, by_name(locked.strategy).abort_plan(_plan_input(locked)))
 
 
@@ -228,7 +229,7 @@ def _start_rollback(actor: Actor, locked: Deployment, reason: str, fault_after: 
     environment = Environment.objects.select_for_update(of=("self",)).get(pk=locked.environment_id)
     _refuse_rollback(locked, environment)
     # A new epoch takes the lease from whoever holds it: from here on its writes and shifts are refused.
-    _skip_open_steps(locked)
+    skip_open_steps(locked)
     locked.status, locked.failure_reason, locked.fault_after = Status.FAILING, reason, fault_after
     locked.lease_epoch, locked.lease_expires_at, locked.due_at = next_epoch(), None, None
     locked.save()
@@ -268,11 +269,10 @@ def _refuse_rollback(deployment: Deployment, environment: Environment) -> None:
 
 def _lock(actor: Actor, deployment: Deployment, token: str | None) -> Deployment:
     require(actor, DEPLOY, deployment.environment)
-    locked = (
-        Deployment.objects.select_for_update(of=("self",))
-        .select_related("environment", "from_release__service", "to_release__service", "from_slot", "to_slot")
-        .get(pk=deployment.pk)
-    )
+    found = Deployment.objects.filter(pk=deployment.pk)
+    # First the lock, then the reading: a row that is joined to a locked one may be as old as the wait for the lock.
+    found.select_for_update().values_list("pk").get()
+    locked = found.select_related("environment", "from_release__service", "to_release__service", "from_slot", "to_slot").get()
     if token is not None and token != locked.state_token:
         raise WrongState(f"The state changed to {locked.get_status_display()} meanwhile. Nothing was done.", locked.status)
     return locked
@@ -356,7 +356,8 @@ def _plan(deployment: Deployment, specs: list[Any]) -> None:
     )
 
 
-def _skip_open_steps(deployment: Deployment) -> None:
+def skip_open_steps(deployment: Deployment) -> None:
+    """What has not ended will not be done."""
     deployment.steps.filter(status=StepStatus.RUNNING).update(status=StepStatus.SKIPPED, finished_at=db_now())
     deployment.steps.filter(status=StepStatus.PENDING).update(status=StepStatus.SKIPPED)
 

@@ -1,4 +1,4 @@
-"""What a person is advised to do with a deployment: the analysis' advice, and words for every state it says nothing about."""
+"""What a person is advised to do: the analysis' advice, and words for every state of which it says nothing."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ def advice(deployment: Deployment, steps: Sequence[Step]) -> Advice:
     if status in (Status.FAILING, Status.ABORTING):
         return Advice("none", "No action needed: it ends by itself")
     if status in (Status.ROLLED_BACK, Status.FAILED):
-        return Advice("none", "Find out why before the next try", ("Fix it and register a new version; this one stays as it is.",))
+        return Advice(
+            "none", "Find out why before the next try", ("Fix it and register a new version; this one stays as it is.",)
+        )
     return Advice("none", "No action needed")
 
 

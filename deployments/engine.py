@@ -49,12 +49,8 @@ def advance(deployment_id: int, queue: str | None = None) -> bool:
         return False
     try:
         with lease.kept_alive():
-            while (ctx := _begin(lease, queue)) is not None:
-                failpoints.reach(f"before-{ctx.step.name}")
-                outcome = _carry_out(ctx)
-                failpoints.reach(f"after-{ctx.step.name}")
-                if not _finish(lease, ctx, outcome):
-                    break
+            while _look(lease, queue):
+                pass
         lease.release()
     except LeaseLost as lost:
         logger.info("%s", lost)
@@ -65,6 +61,23 @@ def advance(deployment_id: int, queue: str | None = None) -> bool:
     return True
 
 
+def _look(lease: Lease, queue: str | None) -> bool:
+    """One look at the next step; whether to go on with the one after it."""
+    ctx = _begin(lease, queue)
+    if ctx is None:
+        return False
+    failpoints.reach(f"before-{ctx.step.name}")
+    outcome = _carry_out(ctx)
+    failpoints.reach(f"after-{ctx.step.name}")
+    try:
+        return _finish(lease, ctx, outcome)
+    except (LeaseLost, DatabaseError):
+        raise
+    except Exception as error:  # a defect; left alone it would be met again for ever
+        logger.exception("deployment %s: step %s could not be recorded", lease.deployment_id, ctx.step.name)
+        return _finish(lease, ctx, Failed(str(error) or type(error).__name__))
+
+
 def _begin(lease: Lease, queue: str | None) -> Context | None:
     """Commit the intent of the next step; None when there is nothing (more) to do for this worker."""
     with transaction.atomic():
@@ -72,8 +85,9 @@ def _begin(lease: Lease, queue: str | None) -> Context | None:
         if deployment.status == Status.HELD:
             return None
         now = db_now()
+        deployment.started_at = deployment.started_at or now
         if deployment.status == Status.PENDING:
-            deployment.status, deployment.started_at = Status.RUNNING, now
+            deployment.status = Status.RUNNING
         step = deployment.steps.filter(status__in=(StepStatus.RUNNING, StepStatus.PENDING)).first()
         if step is None:
             _complete(deployment)
@@ -95,20 +109,28 @@ def _intend(ctx: Context) -> None:
         _audit(ctx, "deployment.step_started", AuditOutcome.INTENT)
         events.publish(deployment)
     step.attempts += 1
-    STEPS[step.name].prepare(ctx)
+    try:
+        with transaction.atomic():
+            STEPS[step.name].prepare(ctx)
+    except DatabaseError:
+        raise
+    except Exception as error:  # a defect; left alone it would be met again for ever
+        logger.exception("deployment %s: step %s could not be prepared", deployment.pk, step.name)
+        ctx.defect = str(error) or type(error).__name__
     step.save()
     deployment.save()
 
 
 def _carry_out(ctx: Context) -> Outcome:
+    if ctx.defect:
+        return Failed(ctx.defect)
     code = STEPS[ctx.step.name]
     try:
         return code.run(ctx)
     except (StaleEpoch, StaleRole) as stale:
-        if not Deployment.objects.filter(pk=ctx.deployment.pk, lease_epoch=ctx.epoch).exists():
-            raise LeaseLost(f"deployment {ctx.deployment.pk}: epoch {ctx.epoch} was refused: {stale}") from stale
+        ctx.confirm_lease()
         return Failed(f"{stale}. It was not given by this console: was its database replaced?")
-    except DatabaseError:
+    except (DatabaseError, LeaseLost):
         raise
     except PASSING as error:
         if ctx.elapsed < code.deadline_seconds:
@@ -150,7 +172,8 @@ def _wait(ctx: Context, wait: Wait) -> None:
         events.publish(deployment)
     step.data, step.detail = wait.data, wait.detail
     step.save()
-    if deployment.status != Status.HELD:
+    acted = deployment.due_at is not None and deployment.due_at > ctx.now  # somebody, while the step ran: look again now
+    if deployment.status != Status.HELD and not acted:
         deployment.due_at = None if wait.seconds is None else db_now() + timedelta(seconds=wait.seconds)
     deployment.save()
 
@@ -187,6 +210,7 @@ def _end(deployment: Deployment, status: Status, reason: str = "") -> None:
     deployment.failure_reason = deployment.failure_reason or reason
     deployment.lease_expires_at = None
     deployment.save()
+    actions.skip_open_steps(deployment)
     _audit_end(deployment)
     reverted = deployment.reverts
     if reverted is not None:

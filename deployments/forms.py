@@ -43,7 +43,10 @@ class StartForm(forms.Form):
     strategy = forms.ChoiceField(
         choices=[(name, strategy.title) for name, strategy in STRATEGIES.items()],
         initial=next(iter(STRATEGIES)),
-        error_messages={"required": "Choose a strategy.", "invalid_choice": "Unknown strategy. Choose one of the list."},
+        error_messages={
+            "required": "Choose a strategy.",
+            "invalid_choice": "Unknown strategy. Choose one of the list.",
+        },
     )
     reason = forms.CharField(max_length=2000, error_messages={"required": REASON_MISSING})
 

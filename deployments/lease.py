@@ -59,17 +59,13 @@ class Lease:
         Raises:
             LeaseLost: the epoch is no longer ours.
         """
-        deployment = (
-            Deployment.objects.select_for_update(of=("self",))
-            .select_related(
-                "environment__service", "from_release__service", "to_release__service", "from_slot", "to_slot", "reverts"
-            )
-            .filter(pk=self.deployment_id, lease_epoch=self.epoch)
-            .first()
-        )
-        if deployment is None:
+        mine = Deployment.objects.filter(pk=self.deployment_id, lease_epoch=self.epoch)
+        # First the lock, then the reading: a row that is joined to a locked one may be as old as the wait for the lock.
+        if not mine.select_for_update().values_list("pk"):
             raise LeaseLost(f"deployment {self.deployment_id}: epoch {self.epoch} is no longer the newest")
-        return deployment
+        return mine.select_related(
+            "environment__service", "from_release__service", "to_release__service", "from_slot", "to_slot", "reverts"
+        ).get()
 
     @contextmanager
     def kept_alive(self) -> Iterator[None]:

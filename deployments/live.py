@@ -55,7 +55,8 @@ def draw_deployment(key: str) -> View:
     }
     for metric in page.metrics:
         regions[f"metric-{metric.key}"] = render_to_string("deployments/_metric.html", {"metric": metric})
-    regions["actions"] = Reload(reverse("deployment-actions", args=[deployment.pk]), actions_stamp(page))
+    address, stamp = reverse("deployment-actions", args=[deployment.pk]), actions_stamp(page)
+    regions |= {"actions": Reload(address, stamp), "actionbar": Reload(f"{address}?part=bar", stamp)}
     words = f"Deployment {deployment.pk}: {deployment.get_status_display()}."
     return View(regions, _charts(page), say=words, urgent=deployment.status in URGENT)
 
@@ -70,7 +71,8 @@ def _charts(page: LivePage) -> dict[str, Series]:
     rows = metrics.measured(page.deployment, limit=RECENT_POINTS)
     marks = metrics.marks(page.deployment)
     return {
-        metric.key: Series(metrics.points(rows, metric.key), metric.baseline, metric.chart_limit, marks) for metric in page.metrics
+        metric.key: Series(metrics.points(rows, metric.key), metric.baseline, metric.chart_limit, marks)
+        for metric in page.metrics
     }
 
 

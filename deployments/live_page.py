@@ -162,7 +162,9 @@ def related(queryset: Any) -> Any:
         "requested_by",
         "reverts__to_release",
         "reverted_by",
-    ).prefetch_related(Prefetch("steps", Step.objects.order_by("index")), Prefetch("verdicts", VerdictRow.objects.order_by("-id")))
+    ).prefetch_related(
+        Prefetch("steps", Step.objects.order_by("index")), Prefetch("verdicts", VerdictRow.objects.order_by("-id"))
+    )
 
 
 def build(deployment: Deployment, kind: str = "all") -> LivePage:
@@ -183,7 +185,9 @@ def build(deployment: Deployment, kind: str = "all") -> LivePage:
         metrics=metrics(deployment, latest_measurement(deployment)),
         checks=_checks(subject),
         checks_slot=subject.slot.name if subject else "",
-        silent=tuple(item for item in subject.readings if item.status == "no_data" or not item.checks) if subject else (),
+        silent=tuple(item for item in subject.readings if item.status == "no_data" or not item.checks)
+        if subject
+        else (),
         alerts=alerts,
         quiet=quiet,
         trades=trade_totals(deployment),
@@ -242,7 +246,7 @@ def _checks(line: SlotLine | None) -> tuple[Check, ...]:
 
 
 def _alerts(deployment: Deployment) -> tuple[tuple[VerdictRow, ...], tuple[VerdictRow, ...]]:
-    """Verdicts that are not a pass (those that stand first), and those that merely lack data where that only informs."""
+    """Verdicts that are not a pass, those that stand first; and those that lack data where that only informs."""
     rows = [row for row in deployment.verdicts.all() if row.verdict != "pass"]
     quiet = [row for row in rows if row.verdict == "no_data" and (row.hold == "no" or not row.is_current)]
     loud = [row for row in rows if row not in quiet]

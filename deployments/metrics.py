@@ -1,4 +1,4 @@
-"""The four numbers of a deployment against their baseline: value, limit, verdict in a word, and the series of their charts."""
+"""The four numbers of a deployment against their baseline: value, limit, verdict in a word, and their charts."""
 
 from __future__ import annotations
 

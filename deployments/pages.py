@@ -98,7 +98,8 @@ def with_row(queryset: QuerySet[Deployment]) -> QuerySet[Deployment]:
     """With releases, environment and the count of judged rules."""
     current = Q(verdicts__is_current=True)
     counted = queryset.annotate(
-        rules_judged=Count("verdicts", filter=current), rules_passed=Count("verdicts", filter=current & Q(verdicts__verdict="pass"))
+        rules_judged=Count("verdicts", filter=current),
+        rules_passed=Count("verdicts", filter=current & Q(verdicts__verdict="pass")),
     )
     return counted.select_related("environment", "from_release", "to_release").order_by("-id")
 
@@ -120,7 +121,9 @@ def filtered(queryset: QuerySet[Deployment], given: Mapping[str, Any]) -> QueryS
         queryset = queryset.filter(status__in=STATE_FILTERS[given["state"]][1])
     if given.get("version"):
         version = given["version"]
-        queryset = queryset.filter(Q(to_release__version__icontains=version) | Q(from_release__version__icontains=version))
+        queryset = queryset.filter(
+            Q(to_release__version__icontains=version) | Q(from_release__version__icontains=version)
+        )
     if given.get("who"):
         queryset = queryset.filter(requested_by_name__icontains=given["who"])
     if given.get("since"):

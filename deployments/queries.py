@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db.models import Q
 from django.utils import timezone
 
 from accounts.roles import DEPLOY
 from audit.actors import Actor
 from deployments.analysis.verdict import Outcome, Recommendation, Verdict, recommend
 from deployments.models import Deployment, VerdictRow
-from deployments.states import ACTIVE, Status, StepStatus
+from deployments.states import ACTIVE, UNFINISHED, Status, StepStatus
 from environments.permissions import allowed
 from environments.policy import Policy, RuleKind
 
@@ -47,7 +48,7 @@ def _why_not(name: str, deployment: Deployment) -> str:
     if rollback:
         return "A rollback runs to its end."
     if name == "hold":
-        possible = status in (*BEFORE, Status.WATCHING) and (promoted or not handed_over)
+        possible = status == Status.WATCHING or (status in BEFORE and not handed_over)
         return "" if possible else "It cannot be held now."
     if name == "abort":
         if handed_over and status in ACTIVE:
@@ -60,7 +61,14 @@ def _why_not(name: str, deployment: Deployment) -> str:
     possible = status in (Status.RUNNING, Status.HELD, Status.WATCHING, Status.SUCCEEDED)
     if not possible or (promoted and deployment.environment.live_slot_id != deployment.to_slot_id):
         return "It is not live any more."
-    return ""
+    return "A later deployment is live; roll that one back." if _is_superseded(deployment) else ""
+
+
+def _is_superseded(deployment: Deployment) -> bool:
+    """Whether a later deployment is under way, or was promoted and not taken back."""
+    newer = Deployment.objects.filter(environment=deployment.environment_id, pk__gt=deployment.pk)
+    promoted = Q(promoted_at__isnull=False, reverts=None) & ~Q(status=Status.ROLLED_BACK)
+    return deployment.is_finished and newer.filter(Q(status__in=UNFINISHED) | promoted).exists()
 
 
 def recommendation(deployment: Deployment) -> Recommendation:

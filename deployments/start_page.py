@@ -39,13 +39,18 @@ class Preview:
         return not self.blocks and self.blocking is None
 
     @property
+    def from_version(self) -> str:
+        """What serves now, in a word."""
+        return self.live.version if self.live else "nothing"
+
+    @property
     def is_older(self) -> bool:
         """Whether the release is an earlier version than the live one."""
         return self.from_release is not None and self.release.sort_key < self.from_release.sort_key
 
 
 def preview(environment: Environment, release: Release, strategy: str) -> Preview | None:
-    """What a deployment would do now; None for an unknown strategy. Reads the archive, the load balancer and the supervisor."""
+    """What a deployment would do now; None for an unknown strategy. Reads archive, load balancer and supervisor."""
     if strategy not in STRATEGIES:
         return None
     live = environment.live_slot

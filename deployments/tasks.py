@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from deployments import engine
+from deployments import engine, events
+from deployments.due import due_deployments
 
 
 @shared_task
 def advance(deployment_id: int, queue: str) -> None:
     """Carry on with a deployment, as far as steps of this queue go."""
     engine.advance(deployment_id, queue)
+
+
+@shared_task
+def ring_due() -> None:
+    """Ring for what is due; beat calls it, so that work goes on while the monitor hangs."""
+    for deployment_id, queue in due_deployments():
+        events.ring_worker(deployment_id, queue)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
@@ -58,7 +57,9 @@ def deployment_detail(request: HttpRequest, pk: int) -> HttpResponse:
     return detail_page(request, find(request, pk))
 
 
-def detail_page(request: HttpRequest, deployment: Deployment, attempt: Attempt | None = None, status: int = 200) -> HttpResponse:
+def detail_page(
+    request: HttpRequest, deployment: Deployment, attempt: Attempt | None = None, status: int = 200
+) -> HttpResponse:
     """The live page; after a refused act with what was wrong and the values kept."""
     kind = request.GET.get("events", "all")
     kind = kind if kind in live_page.EVENT_KINDS else "all"
@@ -79,10 +80,14 @@ def detail_page(request: HttpRequest, deployment: Deployment, attempt: Attempt |
 
 @require_safe
 def action_panel(request: HttpRequest, pk: int) -> HttpResponse:
-    """``/deployments/<id>/actions/``: the panel of acts alone, which live pages fetch again when the state changes."""
+    """``/deployments/<id>/actions/``: the panel of acts alone, which live pages fetch again when the state changes.
+
+    ``?part=bar`` gives the bar at the bottom of a phone.
+    """
     deployment = find(request, pk)
     shown: Panel = panel(request.user, live_page.build(deployment))
-    return render(request, "deployments/_actions.html", {"deployment": deployment, "panel": shown})
+    template = "deployments/_actionbar.html" if request.GET.get("part") == "bar" else "deployments/_actions.html"
+    return render(request, template, {"deployment": deployment, "panel": shown})
 
 
 @require_safe

@@ -9,8 +9,6 @@ from datetime import datetime
 from deployments.models import Deployment, Step
 from deployments.states import Status, StepStatus
 
-BACKWARD = frozenset({Status.FAILING, Status.ROLLED_BACK})
-
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -115,7 +113,9 @@ def _failing(deployment: Deployment, steps: Sequence[Step]) -> Result:
 
 
 def _failed(deployment: Deployment, steps: Sequence[Step]) -> Result:
-    served = "" if deployment.promoted_at else f"{earlier(deployment)} kept serving; no request went to the new version."
+    served = (
+        "" if deployment.promoted_at else f"{earlier(deployment)} kept serving; no request went to the new version."
+    )
     return Result(_failure(deployment, steps), served, "crit")
 
 
@@ -137,7 +137,9 @@ def _aborting(deployment: Deployment, steps: Sequence[Step]) -> Result:
 
 def _aborted(deployment: Deployment, steps: Sequence[Step]) -> Result:
     why = f" Reason: {deployment.failure_reason}" if deployment.failure_reason else ""
-    return Result("Aborted before promotion", f"{earlier(deployment)} kept serving.{why}", "normal", deployment.finished_at)
+    return Result(
+        "Aborted before promotion", f"{earlier(deployment)} kept serving.{why}", "normal", deployment.finished_at
+    )
 
 
 _RESULTS = {
@@ -162,11 +164,16 @@ def held(count: int | None, noun: str) -> str:
 def effects(deployment: Deployment, act: str, open_positions: int | None, open_orders: int | None) -> list[str]:
     """What an act will do, one sentence each, with the names and live counts it concerns."""
     old, new = earlier(deployment), deployment.to_release.version
-    from_slot = deployment.from_slot.name if deployment.from_slot else "the earlier slot"
+    from_slot = deployment.from_slot.name if deployment.from_slot else ""
     to_slot = deployment.to_slot.name
     carried = f"{held(open_positions, 'open position')} and {held(open_orders, 'open order')}"
+    if deployment.from_slot is None:
+        return _first_effects(deployment, act)
     if act == "promote" and deployment.promoted_at:
-        return [f"{new} on {to_slot} is kept despite the recommendation.", "The watch goes on; a hard rule still rolls back."]
+        return [
+            f"{new} on {to_slot} is kept despite the recommendation.",
+            "The watch goes on; a hard rule still rolls back.",
+        ]
     if act == "promote":
         return [
             f"{from_slot} ({old}) stops trading; {to_slot} ({new}) takes over {carried} from the exchange.",
@@ -186,3 +193,16 @@ def effects(deployment: Deployment, act: str, open_positions: int | None, open_o
     if act == "hold":
         return ["The current step ends safely, then nothing moves until somebody resumes. Hard rules still roll back."]
     return ["The deployment goes on where it was held."]
+
+
+def _first_effects(deployment: Deployment, act: str) -> list[str]:
+    """The same for the first deployment of an environment: there is nothing to stop and nothing to go back to."""
+    place = f"{deployment.to_slot.name} ({deployment.to_release.version})"
+    return {
+        "promote": [
+            f"All requests go to {place}, and it begins to trade.",
+            "There is no earlier release to go back to.",
+        ],
+        "abort": [f"{place} is stopped. Nothing serves, as before."],
+        "hold": ["The current step ends safely, then nothing moves until somebody resumes."],
+    }.get(act, ["The deployment goes on where it was held."])

@@ -146,10 +146,19 @@ def policy_in_words(policy: Policy) -> list[tuple[str, str]]:
     )
     return [
         ("Promotion", promotion),
-        ("Watch", f"{seconds_in_words(policy.watch_seconds)} after promotion, the old slot warm, one click from rollback."),
-        ("Success", f"After {seconds_in_words(policy.stable_seconds)} stable; then the old slot gets the new version too."),
+        (
+            "Watch",
+            f"{seconds_in_words(policy.watch_seconds)} after promotion, the old slot warm, one click from rollback.",
+        ),
+        (
+            "Success",
+            f"After {seconds_in_words(policy.stable_seconds)} stable; then the old slot gets the new version too.",
+        ),
         ("Baseline", f"The live slot over {seconds_in_words(policy.baseline_seconds)} before the shift."),
-        ("Healthy", f"{policy.healthy_passes} passes in a row, within {seconds_in_words(policy.start_timeout_seconds)}."),
+        (
+            "Healthy",
+            f"{policy.healthy_passes} passes in a row, within {seconds_in_words(policy.start_timeout_seconds)}.",
+        ),
         ("Sampling", f"Every {policy.probe_seconds:g} s, every {policy.watch_probe_seconds:g} s during a deployment."),
     ]
 

@@ -27,7 +27,7 @@ CHECK_TITLES = {
     "database": "Database connection",
     "exchange": "Exchange connection",
 }
-"""Words of the specification (part 7) for the checks of the ops contract, by the part before the colon; in this order."""
+"""Words of the specification (part 7) for the checks of the ops contract, by the part before the colon."""
 _ORDER = {key: index for index, key in enumerate(CHECK_TITLES)}
 _SEVERITY = {"fail": 0, "no_data": 1, "warn": 2, "pass": 3}
 
@@ -111,7 +111,16 @@ def reading(instance: Instance, now: datetime | None = None) -> Reading:
     checks = _checks(instance.name, data, at, fresh=fresh and row["ok"])
     status, words = _summary(row["ok"], data, age, checks)
     return Reading(
-        instance.name, at, age, status, words, data.get("version", ""), data.get("role", ""), data.get("epoch"), checks, data
+        instance.name,
+        at,
+        age,
+        status,
+        words,
+        data.get("version", ""),
+        data.get("role", ""),
+        data.get("epoch"),
+        checks,
+        data,
     )
 
 
@@ -156,7 +165,7 @@ def by_gravity(checks: Iterable[Check]) -> list[Check]:
 
 
 def rates(instances: Iterable[Instance]) -> Rates:
-    """Numbers over the last minute from two samples of each instance (``with_samples``); a restart between counts from 0."""
+    """Numbers over the last minute from two samples of each instance; a restart between them counts from 0."""
     deltas = [delta for instance in instances if (delta := _delta(instance)) is not None]
     if not deltas:
         return Rates()
@@ -197,7 +206,9 @@ def _delta(instance: Instance) -> dict[str, Any] | None:
 
 def _bounds(data: Mapping[str, Any]) -> list[tuple[float, int]]:
     # JSON has no infinity: the last bound is kept as null or as a text.
-    return [(float("inf") if bound is None else float(bound), count) for bound, count in data.get("latency_buckets") or ()]
+    return [
+        (float("inf") if bound is None else float(bound), count) for bound, count in data.get("latency_buckets") or ()
+    ]
 
 
 def _sum(deltas: Sequence[Mapping[str, Any]], key: str) -> int | None:

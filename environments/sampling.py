@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import uvloop
 from django.db import DatabaseError, close_old_connections, connection
 
 from environments.models import Environment, Instance, SampleRow
@@ -99,7 +100,7 @@ class Sampler:
         """Sample until ``stop``; errors of one part are logged and tried again."""
         keeper = threading.Thread(target=self._keep_batches, name="samples", daemon=True)
         keeper.start()
-        asyncio.run(self._sample())
+        uvloop.run(self._sample())
         keeper.join(timeout=2)
 
     def stop(self) -> None:

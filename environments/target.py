@@ -190,7 +190,7 @@ class TargetClient:
     def _exchange(
         self, method: str, path: str, timeout: float, body: dict[str, Any] | None = None
     ) -> tuple[int, bytes]:
-        """Status and body. ``timeout`` is for connecting, for each piece of the answer, and between pieces as a whole."""
+        """Status and body. ``timeout``: for connecting, for each piece of the answer, and between pieces as a whole."""
         where, deadline = f"{method} {self._base_url}{path}", time.monotonic() + timeout
         headers = dict(self._headers)
         if method != "GET":

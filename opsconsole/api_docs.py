@@ -16,6 +16,10 @@ from drf_spectacular.generators import SchemaGenerator
 from opsconsole.api import KINDS
 
 Schema = dict[str, Any]
+_ORDER = ("Environments", "Releases", "Deployments", "Audit")
+_SHOWN_ELSEWHERE = {"NewRelease", "Start", "Act", "Problem"}
+"""Bodies stand with their operation, problems have a section of their own."""
+_SUCCESS = {"200": "Done.", "201": "Created; Location leads to it."}
 _EXAMPLES = {
     "environment": "production",
     "release": "v1.2.5",
@@ -89,12 +93,12 @@ def reference(host: str) -> Reference:
     """The page's content; the schema does not change while the process runs."""
     schema = SchemaGenerator().get_schema(request=None, public=True)
     components = schema["components"]["schemas"]
-    groups: dict[str, list[Operation]] = {}
+    groups: dict[str, list[Operation]] = {name: [] for name in _ORDER}
     for path, methods in schema["paths"].items():
         for method, found in methods.items():
             if path.startswith("/api/v1/"):
                 groups.setdefault(found["tags"][0], []).append(_operation(host, path, method, found, components))
-    shown = [name for name in components if not name.startswith(("Paginated", "New", "Start", "Act", "Problem"))]
+    shown = [name for name in components if name not in _SHOWN_ELSEWHERE and not name.startswith("Paginated")]
     return Reference(
         groups=tuple((name, tuple(operations)) for name, operations in groups.items()),
         schemas=tuple(
@@ -176,9 +180,14 @@ def _resolved(schema: Schema, components: Schema) -> Schema:
 
 
 def _answer(status: str, answer: Schema) -> Answer:
-    schema = next(iter(answer.get("content", {}).values()), {}).get("schema", {})
+    media: list[Schema] = list(answer.get("content", {}).values())
+    schema = media[0]["schema"] if media else {}
     name = (schema.get("$ref") or schema.get("items", {}).get("$ref", "")).rpartition("/")[2]
-    return Answer(status, answer.get("description", ""), name.removeprefix("Paginated").removesuffix("List"))
+    return Answer(
+        status,
+        answer.get("description") or _SUCCESS.get(status, ""),
+        name.removeprefix("Paginated").removesuffix("List"),
+    )
 
 
 def _curl(address: str, method: str, body: tuple[Field, ...]) -> str:
@@ -188,6 +197,6 @@ def _curl(address: str, method: str, body: tuple[Field, ...]) -> str:
     if method == "post":
         lines = [f'curl -X POST -H "Authorization: Bearer $OPSC_KEY" {address}']
         lines.append('  -H "Content-Type: application/json" -H "Idempotency-Key: $(uuidgen)"')
-        example = {field.name: _EXAMPLES.get(field.name, "…") for field in body if field.required}
-        lines.append(f"  -d '{json.dumps(example, ensure_ascii=False)}'")
+        given = {field.name: _EXAMPLES.get(field.name, "…") for field in body if field.required}
+        lines.append(f"  -d '{json.dumps(given, ensure_ascii=False)}'")
     return " \\\n".join(lines)

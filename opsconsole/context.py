@@ -13,7 +13,6 @@ from django.utils import timezone
 from deployments.models import Deployment, VerdictRow
 from deployments.states import ACTIVE, Status
 
-
 VERSION = "0.1.0"
 THEMES = (("auto", "Auto", "sun-moon"), ("light", "Light", "sun"), ("dark", "Dark", "moon"))
 THEME_COOKIE = "opsc_theme"
@@ -124,5 +123,5 @@ def _trouble(deployment: Deployment) -> Trouble:
     elif deployment.status == Status.FAILED:
         title, text, tone = f"deployment of {version} failed.", deployment.failure_reason, "crit"
     else:
-        title, text, tone = f"{version} is beyond a limit.", "Decide on its page.", "warn"
+        title, text, tone = f"{version} is beyond a limit.", "It asks for a decision.", "warn"
     return Trouble(deployment.pk, deployment.environment.name, title, text, tone, f"/deployments/{deployment.pk}/")

@@ -10,9 +10,11 @@ NONE = "\N{EN DASH}"
 _SPACE = "\N{NO-BREAK SPACE}"
 
 
-def _missing(value: object) -> bool:
-    """None, NaN, infinite, or a name that a template did not get (an empty text)."""
-    return value is None or value == "" or not math.isfinite(float(value))  # type: ignore[arg-type]
+def _real(value: float | None) -> float | None:
+    """The number; None for None, NaN, infinity, or a name that a template did not get (an empty text)."""
+    if value is None or value == "":
+        return None
+    return float(value) if math.isfinite(float(value)) else None
 
 
 def utc(at: datetime | None, *, now: datetime | None = None) -> str:
@@ -34,7 +36,8 @@ def utc_full(at: datetime | None) -> str:
 
 def duration(seconds: float | None) -> str:
     """Seconds in words of at most two units: ``0.9 s``, ``42 s``, ``14m 03s``, ``2h 04m``, ``3d 02h``."""
-    if _missing(seconds):
+    seconds = _real(seconds)
+    if seconds is None:
         return NONE
     seconds = max(0.0, float(seconds))
     if seconds < 9.95:
@@ -50,7 +53,7 @@ def duration(seconds: float | None) -> str:
 
 
 def ago(at: datetime | None, *, now: datetime | None = None) -> str:
-    """How long ago, coarse: ``just now``, ``12 s ago``, ``3 min ago``, ``2 h ago``, ``5 days ago``; ``in 2 min`` ahead."""
+    """How long ago, coarsely: ``just now``, ``12 s ago``, ``3 min ago``, ``5 days ago``; ``in 2 min`` ahead."""
     if at is None:
         return "never"
     seconds = ((now or datetime.now(UTC)) - at).total_seconds()
@@ -76,7 +79,8 @@ def number(value: float | int | None, decimals: int | None = None, *, sign: bool
 
     ``decimals`` None keeps whole numbers whole and gives others three significant digits.
     """
-    if _missing(value):
+    value = _real(value)
+    if value is None:
         return NONE
     value = float(value)
     if decimals is None:
@@ -95,7 +99,8 @@ def _decimals(size: float) -> int:
 
 def percent(share: float | None, decimals: int | None = None, *, sign: bool = False) -> str:
     """A share (0.051) as ``5.1 %``: two decimals below 1 %, one below 100 %."""
-    if _missing(share):
+    share = _real(share)
+    if share is None:
         return NONE
     value = float(share) * 100
     if decimals is None:
@@ -105,7 +110,8 @@ def percent(share: float | None, decimals: int | None = None, *, sign: bool = Fa
 
 def milliseconds(value: float | None) -> str:
     """Milliseconds as ``0.62 ms``, ``41.3 ms``, ``412 ms`` or ``1.42 s``."""
-    if _missing(value):
+    value = _real(value)
+    if value is None:
         return NONE
     if abs(value) >= 1000:
         return f"{number(value / 1000, 2)}{_SPACE}s"
@@ -127,7 +133,8 @@ def quantity(value: float | None, unit: str) -> str:
 
 def change(value: float | None, baseline: float | None, unit: str) -> str:
     """The difference to a baseline: ``+7.2 ms, +23 %``; for shares in percentage points (``+4.9 points``)."""
-    if _missing(value) or _missing(baseline):
+    value, baseline = _real(value), _real(baseline)
+    if value is None or baseline is None:
         return ""
     difference = value - baseline
     if unit in {"share", "%"}:

@@ -107,6 +107,7 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE = {
+    "ring-due": {"task": "deployments.tasks.ring_due", "schedule": 2.0, "options": {"expires": 2}},
     "prune-samples": {"task": "environments.tasks.prune_samples", "schedule": 60.0},
 }
 CHANNEL_LAYERS = {

@@ -21,6 +21,6 @@ def carried_files(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Chec
             problems.append(Error(text, hint="Install requirements.txt.", id="opsconsole.E101"))
         elif digest(path) != carried.sha256:
             text = f"{name} ({path}) does not have the reviewed SHA-256 {carried.sha256}."
-            hint = f"Reinstall {carried.package} from requirements.txt; if it was updated on purpose, review the file and change CARRIED."
+            hint = f"Reinstall {carried.package} from requirements.txt, or review the update and change CARRIED."
             problems.append(Error(text, hint=hint, id="opsconsole.E102"))
     return problems

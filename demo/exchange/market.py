@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 
 TICK_SECONDS = 0.05
-HALF_SPREAD = Decimal("0.00001")
+HALF_SPREAD = Decimal("0.000002")
 MIN_ORDER_USD = Decimal(10)
 
 

@@ -60,6 +60,7 @@ class Ops:
 
     async def metrics(self, request: Request) -> Response:
         """The Prometheus exposition."""
+        self._system.show()
         return Response(200, self._system.metrics.render(), METRICS_TYPE)
 
     async def state(self, request: Request) -> Response:

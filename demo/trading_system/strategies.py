@@ -19,7 +19,7 @@ from .records import Records
 log = logging.getLogger("trading_system")
 # How often the wish of a round trip is to leave with a gain. Where the market does not offer the wished outcome in
 # time the trade is closed as it stands, which brings the win rate to about 57 %.
-WISH_TO_WIN = 0.6
+WISH_TO_WIN = 0.78
 LOOK_SECONDS = 0.04
 
 
@@ -68,9 +68,8 @@ class Strategy:
 
     async def _turn(self, stopped: asyncio.Event, config: Config) -> None:
         mine = config.strategies[self.name]
-        wait = self._random.uniform(mine.min_interval_s, mine.max_interval_s)
         if not mine.enabled or not config.trading_enabled:
-            await _pause(stopped, wait)
+            await _pause(stopped, mine.max_interval_s)
             return
         symbol = self._held(mine) or self._random.choice(mine.symbols)
         held = self._account.ledger.size(symbol)
@@ -87,7 +86,7 @@ class Strategy:
             await self._breaker.order_rejected(str(error), config.max_rejected_orders)
         except ExchangeUnreachable as error:
             await self._records.failed(self.name, symbol, str(error))
-        await self._hold(stopped, symbol, wait, mine.max_interval_s)
+        await self._wait(stopped, symbol, mine)
 
     async def _open(self, symbol: str, usd: float, mine: StrategyConfig) -> Execution:
         signal = self.signals.pop(symbol, None)
@@ -96,11 +95,14 @@ class Strategy:
             side = signal.side
         return await self._desk.place(symbol, side, self._account.size_for(symbol, usd))
 
-    async def _hold(self, stopped: asyncio.Event, symbol: str, wait: float, longest: float) -> None:
-        """Waits for the next turn; with an open position, up to `longest` for the drawn outcome."""
+    async def _wait(self, stopped: asyncio.Event, symbol: str, mine: StrategyConfig) -> None:
+        """Waits for the next turn; with an open position, as long as allowed for the wished outcome."""
+        if not self._account.ledger.size(symbol):
+            await _pause(stopped, self._random.uniform(mine.min_interval_s, mine.max_interval_s))
+            return
         wish = self._random.random() < WISH_TO_WIN
-        until = time.monotonic() + longest
-        await _pause(stopped, wait)
+        until = time.monotonic() + mine.max_interval_s
+        await _pause(stopped, mine.min_interval_s)
         while time.monotonic() < until and not stopped.is_set() and self._gains(symbol) is (not wish):
             await _pause(stopped, LOOK_SECONDS)
 

@@ -110,7 +110,7 @@ class System:
                 self.health.exchange_error = None
             except (ExchangeUnreachable, ExchangeRefused) as error:
                 self.health.exchange_error = str(error)
-            self._show()
+            self.show()
             pause = ACTIVE_READ_SECONDS if self.grant.may_trade else STANDBY_READ_SECONDS
             await asyncio.sleep(max(0.01, started + pause - time.monotonic()))
 
@@ -122,7 +122,8 @@ class System:
             await self.account.compare()
             await self.breaker.check_loss(self.account.day_loss(), self.config.daily_loss_limit)
 
-    def _show(self) -> None:
+    def show(self) -> None:
+        """Copies counts and checks into the metrics, so that a scrape says the same as the health answer."""
         metrics, account = self.metrics, self.account
         metrics.mismatches.set(len(account.differences))
         metrics.open_positions.set(len(account.ledger.positions))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +17,9 @@ from environments.sample import Sample
 
 STALE_SECONDS = 5.0
 """Without a reading newer than this there is no data."""
+START_SECONDS = 0.5
+"""A fault may begin at the promotion or at any multiple of this after it."""
+_DENSE = 32
 
 
 class RuleProblem(ValueError):
@@ -35,6 +40,14 @@ class InstanceView:
     def answers(self) -> list[Sample]:
         """The samples after the promotion that had an answer."""
         return [sample for sample in self.after if sample.ok]
+
+    def answers_at(self, moments: Sequence[float]) -> list[Sample]:
+        """The last answer at or before each moment (rising), and the newest: counters tell what lies between."""
+        known = [self.anchor, *self.answers] if self.anchor else self.answers
+        times = [sample.at for sample in known]
+        places = {bisect_right(times, moment) - 1 for moment in moments} | {len(known) - 1}
+        places |= {0} if known else set()
+        return [known[place] for place in sorted(places) if place >= 0]
 
     def clean_before(self, position: int, promoted_at: float) -> float:
         """Unix time of the last answer before ``after[position]``, from which the fault began later.
@@ -77,12 +90,16 @@ class Watch:
         return cls(baseline, tuple(views), promoted_at, confirmations, now)
 
     @cached_property
+    def starts(self) -> list[int]:
+        """The starting points that are tried, in units of ``START_SECONDS`` after the promotion."""
+        last = max((view.after[-1].at for view in self.instances if view.after), default=self.promoted_at)
+        return starting_points(math.floor((last - self.promoted_at) / START_SECONDS))
+
+    @cached_property
     def growths(self) -> list[Growth]:
-        """What all instances counted since the promotion, in the order in which it became known."""
-        parts: list[Growth] = []
-        for view in self.instances:
-            anchored = [view.anchor, *view.after] if view.anchor else view.after
-            parts.extend(growths(anchored))
+        """What all instances counted since the promotion, from starting point to starting point, oldest first."""
+        moments = [self.promoted_at + start * START_SECONDS for start in self.starts]
+        parts = [growth for view in self.instances for growth in growths(view.answers_at(moments))]
         return sorted(parts, key=lambda part: part.at)
 
     @cached_property
@@ -97,6 +114,20 @@ class Watch:
             answered=sum(sample.ok for sample in listed),
             samples=len(listed),
         )
+
+
+def starting_points(newest: int) -> list[int]:
+    """Of the starting points 0 to ``newest`` those that are tried: all recent ones, ever fewer of the older ones.
+
+    So a look costs the same after an hour as after a minute. Leaving some out only lowers the evidence.
+    """
+    kept, step = {0}, 1
+    while True:
+        first = max(0, newest - _DENSE * step)
+        kept.update(range(first + -first % step, newest + 1, step))
+        if first == 0:
+            return sorted(kept)
+        step *= 2
 
 
 @dataclass(frozen=True, slots=True)

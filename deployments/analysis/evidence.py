@@ -7,13 +7,9 @@ from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from deployments.analysis.context import Watch
+from deployments.analysis.context import START_SECONDS, Watch
 from deployments.analysis.stats import find_change
 from deployments.analysis.summary import Growth
-
-START_SECONDS = 0.5
-"""A fault may begin at the promotion or at any multiple of this after it."""
-_DENSE = 32
 
 Count = Callable[[Growth], tuple[float, float]]
 """(bad, all) of what one instance counted between two answers."""
@@ -42,8 +38,7 @@ def gather_evidence(watch: Watch, count: Count, p0: float) -> Evidence:
 
     Raises ``ValueError`` when a count is impossible (more bad ones than all).
     """
-    last = max((part.at for part in watch.growths), default=watch.promoted_at)
-    starts = starting_points(math.floor((last - watch.promoted_at) / START_SECONDS))
+    starts = watch.starts
     bad, everything = [0.0] * len(starts), [0.0] * len(starts)
     for part in watch.growths:
         cell = max(0, math.ceil((part.at - watch.promoted_at) / START_SECONDS) - 1)
@@ -59,20 +54,6 @@ def gather_evidence(watch: Watch, count: Count, p0: float) -> Evidence:
         since=watch.promoted_at + starts[change.start] * START_SECONDS,
         fault_after=_last_answer(watch, watch.promoted_at + starts[change.earliest] * START_SECONDS),
     )
-
-
-def starting_points(newest: int) -> list[int]:
-    """Of the starting points 0 to ``newest`` those that are tried: all recent ones, ever fewer of the older ones.
-
-    So a look costs the same after an hour as after a minute. Leaving some out only lowers the evidence.
-    """
-    kept, step = {0}, 1
-    while True:
-        first = max(0, newest - _DENSE * step)
-        kept.update(range(first + -first % step, newest + 1, step))
-        if first == 0:
-            return sorted(kept)
-        step *= 2
 
 
 def _last_answer(watch: Watch, moment: float) -> float:

@@ -54,13 +54,20 @@ class NewReleaseSerializer(StrictSerializer):
     artifact = serializers.CharField(max_length=400, help_text="Path of the archive, as the console's machine sees it.")
     digest = serializers.CharField(max_length=80, help_text="sha256:… of the archive.")
     notes = serializers.CharField(required=False, allow_blank=True, max_length=100_000, help_text="Markdown.")
-    commit = serializers.CharField(required=False, allow_blank=True, max_length=64)
+    commit = serializers.CharField(required=False, allow_blank=True, max_length=64, help_text="Of the source.")
     changes = serializers.DictField(
         required=False, child=serializers.JSONField(), help_text="files, insertions, deletions."
     )
-    migrations = serializers.ListField(required=False, child=serializers.CharField(max_length=200), max_length=200)
-    config_revision = serializers.CharField(required=False, allow_blank=True, max_length=64)
-    released_at = serializers.DateTimeField(required=False, allow_null=True)
+    migrations = serializers.ListField(
+        required=False,
+        child=serializers.CharField(max_length=200),
+        max_length=200,
+        help_text="Migrations that it brings.",
+    )
+    config_revision = serializers.CharField(
+        required=False, allow_blank=True, max_length=64, help_text="Configuration that it needs."
+    )
+    released_at = serializers.DateTimeField(required=False, allow_null=True, help_text="When it was built.")
 
 
 class StepSerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
@@ -215,7 +222,7 @@ class ActSerializer(StrictSerializer):
     token = serializers.CharField(
         max_length=60,
         required=False,
-        help_text="The deployment's `token` as it was read; when it changed: 409, nothing done.",
+        help_text="The deployment's token as it was read; when it changed: 409, nothing done.",
     )
 
 

@@ -33,6 +33,7 @@ from deployments.models import Deployment, Release, VerdictRow
 from environments.models import Environment, Service
 
 Act = Callable[..., Deployment]
+F = TypeVar("F", bound=Callable[..., Response])
 S = TypeVar("S", bound=serializers.BaseSerializer)  # type: ignore[type-arg]
 
 
@@ -136,11 +137,17 @@ def _service_for(request: Request, name: str | None) -> Service:
     return services[name] if name is not None else next(iter(services.values()))
 
 
-_ACT = {
-    "request": ActSerializer,
-    "parameters": [IDEMPOTENCY_KEY],
-    "responses": {200: DeploymentSerializer, **problems(400, 403, 404, 409, 422)},
-}
+def act_schema(summary: str, description: str, status: int = 200) -> Callable[[F], F]:
+    """What the acts on a deployment have in common in the OpenAPI schema."""
+    return extend_schema(
+        summary=summary,
+        description=description,
+        request=ActSerializer,
+        parameters=[IDEMPOTENCY_KEY],
+        responses={status: DeploymentSerializer, **problems(400, 403, 404, 409, 422)},
+    )
+
+
 _ACT_MAP = dict.fromkeys(("create", "promote", "hold", "resume", "abort", "rollback"), DEPLOY)
 
 
@@ -203,38 +210,38 @@ class DeploymentViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet):  # 
         deployment = actions.start(from_request(request), environment, release, data["strategy"], data["reason"])
         return self._shown(deployment, status=201)
 
-    @extend_schema(summary="Promote", description="Move traffic and trading to the new slot, or keep it.", **_ACT)
+    @act_schema("Promote", "Move traffic and trading to the new slot, or keep it.")
     @action(detail=True, methods=["post"])
     @idempotent
     def promote(self, request: Request, pk: str) -> Response:
         """Before the shift: go on. In the watch: keep the new version despite a recommendation."""
         return self._act(actions.promote, request)
 
-    @extend_schema(summary="Hold", description="Pause between steps.", **_ACT)
+    @act_schema("Hold", "Pause between steps.")
     @action(detail=True, methods=["post"])
     @idempotent
     def hold(self, request: Request, pk: str) -> Response:
         """A step that is being carried out ends first."""
         return self._act(actions.hold, request)
 
-    @extend_schema(summary="Resume", description="Go on after a hold.", **_ACT)
+    @act_schema("Resume", "Go on after a hold.")
     @action(detail=True, methods=["post"])
     @idempotent
     def resume(self, request: Request, pk: str) -> Response:
         """Go on after a hold."""
         return self._act(actions.resume, request)
 
-    @extend_schema(summary="Abort", description="Stop before promotion; the live slot keeps serving.", **_ACT)
+    @act_schema("Abort", "Stop before promotion; the live slot keeps serving.")
     @action(detail=True, methods=["post"])
     @idempotent
     def abort(self, request: Request, pk: str) -> Response:
         """After the hand-over began it is too late: roll back instead."""
         return self._act(actions.abort, request)
 
-    @extend_schema(
-        summary="Roll back",
-        description="Return to the earlier release. The answer is the new deployment, whose `reverts` is this one.",
-        **{**_ACT, "responses": {201: DeploymentSerializer, **problems(400, 403, 404, 409, 422)}},
+    @act_schema(
+        "Roll back",
+        "Return to the earlier release. The answer is the new deployment, whose reverts is this one.",
+        status=201,
     )
     @action(detail=True, methods=["post"])
     @idempotent

@@ -54,6 +54,11 @@ class VerdictRow(models.Model):
     def __str__(self) -> str:
         return f"{self.rule}: {self.verdict}"
 
+    @property
+    def advises_rollback(self) -> bool:
+        """Failed, or a certain warning of a rule that leaves the decision to the operator (specification, part 7)."""
+        return self.verdict == "fail" or (self.verdict == "warn" and self.supported and self.action == "recommend")
+
 
 class Trade(models.Model):
     """A trade that the live slot reported during a deployment."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from deployments.lease import LeaseLost
 from deployments.models import Deployment, Step
 from environments.models import Environment, Instance, Slot
 from environments.policy import Policy
@@ -47,6 +48,17 @@ class Context:
     step: Step
     epoch: int
     now: datetime
+    defect: str = ""
+    """Why the step could not even be prepared; it fails then, and is not run."""
+
+    def confirm_lease(self) -> None:
+        """To be called right before an effect that nothing outside fences: starting and stopping processes.
+
+        Raises:
+            LeaseLost: somebody else took the deployment over while this worker slept.
+        """
+        if not Deployment.objects.filter(pk=self.deployment.pk, lease_epoch=self.epoch).exists():
+            raise LeaseLost(f"deployment {self.deployment.pk}: epoch {self.epoch} is no longer the newest")
 
     @property
     def environment(self) -> Environment:

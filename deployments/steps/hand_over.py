@@ -54,6 +54,7 @@ class HandOver(StepCode):
         except TargetError:
             if not force:
                 raise
+        ctx.confirm_lease()
         status = adapters.driver(ctx.environment).stop(adapters.instance_spec(instance), force=True)
         if status.pid:
             raise DriverUnreachable(f"{instance} did not obey and is still alive (process {status.pid})")
@@ -69,7 +70,7 @@ class Activate(StepCode):
         """The slot is the one that is to trade."""
         environment = ctx.environment
         environment.writer_slot, environment.writer_epoch = ctx.slot(), ctx.epoch
-        environment.save()
+        environment.save(update_fields=["writer_slot", "writer_epoch"])
 
     def run(self, ctx: Context) -> Outcome:
         for instance in ctx.instances("fence"):

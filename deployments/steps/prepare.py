@@ -7,6 +7,10 @@ from deployments.analysis import baseline
 from deployments.steps.base import Context, Done, Failed, Outcome, StepCode, Wait
 from environments import adapters
 
+POLL_SECONDS = 0.5
+FRESH_SECONDS = 5.0
+MEASURED_SAMPLES = 2
+
 
 class Preflight(StepCode):
     """The checks that can block a deployment, once more, now that it runs."""
@@ -35,15 +39,24 @@ class SmokeTest(StepCode):
 
 
 class AwaitPromotion(StepCode):
-    """The gate: by itself, or by a press of Promote. What the live slot did until now becomes the baseline."""
+    """The gate: by itself, or by a press of Promote. What the live slot did until now becomes the baseline.
+
+    Nothing is promoted blindly: while the monitor does not see the live slot, the gate stays shut.
+    """
 
     def run(self, ctx: Context) -> Outcome:
-        if ctx.policy.promotion == "manual" and ctx.deployment.promote_requested_at is None:
-            return Wait(None, "Waiting for somebody to press Promote.")
         pressed = ctx.deployment.promote_requested_at is not None
-        return Done("Somebody pressed Promote." if pressed else "The environment promotes by itself.")
+        if ctx.policy.promotion == "manual" and not pressed:
+            return Wait(None, "Waiting for somebody to press Promote.")
+        live = ctx.deployment.from_slot
+        if live is None:
+            return Done("The first deployment has no baseline.")
+        measured = baseline.capture(live, ctx.now, ctx.policy.baseline_seconds)
+        if measured["answered"] < MEASURED_SAMPLES or ctx.now.timestamp() - measured["to_at"] > FRESH_SECONDS:
+            return Wait(POLL_SECONDS, f"No data: the monitor does not see {live.name}, so nothing could be compared.")
+        who = "Somebody pressed Promote." if pressed else "The environment promotes by itself."
+        return Done(f"{who} Baseline: {measured['requests']} requests of {live.name}.", {"baseline": measured})
 
     def commit(self, ctx: Context, done: Done) -> None:
         """Keep the baseline of the live slot."""
-        live = ctx.deployment.from_slot
-        ctx.deployment.baseline = baseline.capture(live, ctx.now, ctx.policy.baseline_seconds) if live else None
+        ctx.deployment.baseline = done.data.get("baseline")

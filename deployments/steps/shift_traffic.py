@@ -8,8 +8,10 @@ from audit.models import Outcome as AuditOutcome
 from deployments import failpoints
 from deployments.clock import db_now
 from deployments.steps.base import Context, Done, Outcome, StepCode
+from deployments.steps.hand_over import still_trading
 from environments import adapters
 from environments.models import Slot
+from environments.target import TargetUnreachable
 
 FULL = 100
 
@@ -22,7 +24,7 @@ def want_all_traffic_on(ctx: Context, slot: Slot) -> None:
         return
     before = {"weights": environment.desired_weights, "epoch": environment.traffic_epoch}
     environment.desired_weights, environment.traffic_epoch, environment.live_slot = weights, ctx.epoch, slot
-    environment.save()
+    environment.save(update_fields=["desired_weights", "traffic_epoch", "live_slot"])
     record(
         system("engine"),
         "traffic.shift",
@@ -88,11 +90,21 @@ class RestoreLive(StepCode):
         """The live slot stays what is wanted, under our epoch."""
         slot = ctx.slot()
         want_all_traffic_on(ctx, slot)
-        ctx.environment.writer_slot, ctx.environment.writer_epoch = slot, ctx.epoch
-        ctx.environment.save()
+        if ctx.environment.writer_slot_id in (None, slot.pk):
+            self.commit(ctx, Done())
 
     def run(self, ctx: Context) -> Outcome:
         weights = set_and_read_back(ctx)
+        writer = ctx.environment.writer_slot
+        if writer is not None and writer.pk != ctx.slot().pk:  # a rollback failed before: it may still trade
+            for instance in writer.instances.all():
+                if trouble := still_trading(ctx, instance):
+                    raise TargetUnreachable(trouble)
         for instance in ctx.instances():
             adapters.client(instance).set_role("ACTIVE", ctx.epoch, actor="engine", reason="abort")
         return Done(f"The load balancer answers {weights}; {ctx.slot().name} trades.")
+
+    def commit(self, ctx: Context, done: Done) -> None:
+        """The live slot is the one that is to trade."""
+        ctx.environment.writer_slot, ctx.environment.writer_epoch = ctx.slot(), ctx.epoch
+        ctx.environment.save(update_fields=["writer_slot", "writer_epoch"])

@@ -7,7 +7,7 @@ from deployments.steps.base import Context, Done, Failed, Outcome, StepCode, Wai
 from environments import adapters
 from environments.drivers.base import DriverUnreachable, ProcessStatus
 from environments.models import Instance, Slot
-from environments.target import TargetUnreachable
+from environments.target import TargetError
 
 POLL_SECONDS = 0.25
 
@@ -39,6 +39,7 @@ class StartSlot(StepCode):
         instances = ctx.instances()
         for instance in instances:
             spec = adapters.instance_spec(instance)
+            ctx.confirm_lease()
             driver.install(spec, artifact)
             driver.start(spec)
         return Done(f"{ctx.deployment.to_release}: {len(instances)} of {len(instances)} processes started.")
@@ -81,7 +82,7 @@ class WaitHealthy(StepCode):
         """Why an instance does not count as healthy; empty when it does."""
         try:
             health = adapters.client(instance, read_timeout=ctx.policy.probe_timeout_seconds).health()
-        except TargetUnreachable as error:
+        except TargetError as error:
             return f"{instance}: {error}"
         if health.version != ctx.deployment.to_release.version:
             return f"{instance} reports {health.version or 'no version'} instead of {ctx.deployment.to_release.version}"
@@ -97,6 +98,7 @@ class StopSlot(StepCode):
         driver = adapters.driver(ctx.environment)
         statuses: list[ProcessStatus] = []
         for instance in ctx.instances():
+            ctx.confirm_lease()
             statuses.append(driver.stop(adapters.instance_spec(instance)))
         alive = [status for status in statuses if status.pid]
         if alive:

@@ -39,11 +39,13 @@ class Watch(StepCode):
         verdicts = list(VerdictRow.objects.filter(deployment=ctx.deployment, is_current=True))
         if not verdicts or max(verdict.at for verdict in verdicts) < ctx.now - FRESH:
             return Wait(POLL_SECONDS, "No data: the monitor has not judged for more than 5 s.")
-        failing = [verdict.rule for verdict in verdicts if verdict.verdict == "fail"]
-        if failing and ctx.deployment.accepted_at is None:
-            return Wait(POLL_SECONDS, f"Waiting for a decision: {', '.join(failing)}.")
+        if ctx.deployment.accepted_at is not None:
+            return None
+        doubtful = [verdict.rule for verdict in verdicts if verdict.advises_rollback]
         blind = [verdict.rule for verdict in verdicts if verdict.hold != "no"]
-        return Wait(POLL_SECONDS, f"No data: {', '.join(blind)}.") if blind else None
+        if doubtful:
+            return Wait(POLL_SECONDS, f"Waiting for a decision: {', '.join(doubtful)}.")
+        return Wait(POLL_SECONDS, f"Waiting for a decision, no data: {', '.join(blind)}.") if blind else None
 
 
 class VerifyLive(StepCode):

@@ -61,7 +61,7 @@ class SlotSerializer(serializers.Serializer):  # type: ignore[type-arg]
     release = serializers.CharField(
         source="slot.version", allow_blank=True, help_text="Version last put into the slot."
     )
-    version = serializers.CharField(source="slot.version", allow_blank=True, help_text="The same as `release`.")
+    version = serializers.CharField(source="slot.version", allow_blank=True, help_text="The same as release.")
     digest = serializers.CharField(source="slot.digest", allow_blank=True)
     weight = serializers.IntegerField(help_text="Share of new requests in per cent, as decided.")
     is_live = serializers.BooleanField()

@@ -27,9 +27,9 @@ class EnvironmentViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
 
     @extend_schema(summary="List environments", responses={200: EnvironmentSerializer(many=True), **problems()})
     def list(self, request: Request) -> Response:
-        """In the order of the system's definition, all on one page."""
-        found = EnvironmentSerializer(pages.environments(request.user), many=True).data
-        return Response({"count": len(found), "next": None, "previous": None, "results": found})
+        """In the order of the system's definition."""
+        page = self.paginate_queryset(pages.environments(request.user))
+        return self.get_paginated_response(EnvironmentSerializer(page, many=True).data)
 
     @extend_schema(
         summary="Show an environment",

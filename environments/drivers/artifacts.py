@@ -10,9 +10,10 @@ import re
 import shutil
 import tarfile
 import tempfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from environments.drivers.base import ArtifactMissing, ArtifactSpec, ArtifactUnsafe, DigestMismatch
 
@@ -106,15 +107,21 @@ def _unpack_into_place(file: BinaryIO, release: ArtifactSpec, digest: str, targe
 
 
 def _unpack(file: BinaryIO, path: Path, folder: Path) -> None:
-    if not hasattr(tarfile, "data_filter"):
-        raise ArtifactUnsafe("unpacking safely needs Python 3.11.4 or newer (tarfile.data_filter)")
+    # Not extractall(): its safe filter (PEP 706) came with Python 3.11.4 only, and a release needs files alone.
     try:
         with tarfile.open(fileobj=file) as archive:
             members = archive.getmembers()
             _check_members(members, path)
-            # The data filter of PEP 706 also refuses links that leave the folder, and devices.
-            archive.extractall(folder, members=members, filter="data")
-    except (tarfile.TarError, EOFError) as error:
+            for member in members:
+                target = folder / member.name
+                if member.isdir():
+                    target.mkdir(parents=True, exist_ok=True)
+                    continue
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with cast(BinaryIO, archive.extractfile(member)) as content, target.open("wb") as copy:
+                    shutil.copyfileobj(content, copy)
+                target.chmod(0o755 if member.mode & 0o100 else 0o644)
+    except (tarfile.TarError, EOFError, zlib.error) as error:
         raise ArtifactUnsafe(f"artifact {path} was refused: {error}") from error
 
 
@@ -123,6 +130,8 @@ def _check_members(members: list[tarfile.TarInfo], path: Path) -> None:
         name = PurePosixPath(member.name)
         if name.is_absolute() or ".." in name.parts:
             raise ArtifactUnsafe(f"artifact {path} was refused: member {member.name!r} leaves the folder")
+        if not (member.isfile() or member.isdir()):
+            raise ArtifactUnsafe(f"artifact {path} was refused: member {member.name!r} is neither a file nor a folder")
         if str(name) == MARKER:
             raise ArtifactUnsafe(f"artifact {path} was refused: member {MARKER} is written by the driver only")
     size = sum(member.size for member in members)

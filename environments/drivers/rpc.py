@@ -18,8 +18,6 @@ from supervisor.xmlrpc import Faults, SupervisorTransport
 from environments.drivers.base import DriverError, DriverUnreachable, StartFailed, StopFailed, UnknownProgram
 
 ALIVE = frozenset({ProcessStates.STARTING, ProcessStates.RUNNING, ProcessStates.STOPPING})
-# How long a process that ended unexpectedly may be due to be started again by the supervisor.
-RESTART_DUE_SECONDS = 1.3
 # A signal that comes between fork and exec is swallowed by supervisord's own handlers in the child. A process that was
 # only just started is therefore asked once more.
 SIGNAL_LOST_SECONDS = 0.25
@@ -118,7 +116,6 @@ class SupervisorClient:
         force: SIGKILL at once, which also ends a process that is suspended. timeout: seconds until StopFailed.
         """
         deadline = time.monotonic() + timeout
-        patience = time.monotonic() + RESTART_DUE_SECONDS
         repeat_at = None
         while True:
             before = self._ask_to_stop(name, force)
@@ -128,7 +125,7 @@ class SupervisorClient:
             if repeat_at and time.monotonic() > repeat_at and info.state == ProcessStates.STOPPING:
                 repeat_at = None
                 self._unless_gone("supervisor.signalProcess", name, "TERM")
-            if _stays_down(info) or (info.state == ProcessStates.EXITED and time.monotonic() > patience):
+            if _stays_down(before, info):
                 return info
             if time.monotonic() > deadline:
                 raise StopFailed(f"program {name} (process {info.pid}) is still alive after {timeout:g} s")
@@ -171,9 +168,11 @@ class SupervisorClient:
                 raise StopFailed(f"program {arguments[0]}: {fault.faultString}") from fault
 
 
-def _stays_down(info: ProgramInfo) -> bool:
-    ended_well = info.state == ProcessStates.EXITED and info.exit_status == 0
-    return ended_well or info.state in (ProcessStates.STOPPED, ProcessStates.FATAL)
+def _stays_down(before: ProgramInfo, info: ProgramInfo) -> bool:
+    # The supervisor starts what is due to be started again in the round in which it answers: a process that is found
+    # ended by two questions in a row is not due.
+    ended = ProcessStates.EXITED
+    return info.state in (ProcessStates.STOPPED, ProcessStates.FATAL) or before.state == info.state == ended
 
 
 def _to_info(raw: Any) -> ProgramInfo:

@@ -13,6 +13,7 @@
 -- served, so a process that was killed or reloaded comes back with what was accepted last.
 
 local STATE_PATH = os.getenv("OPSC_FENCE_STATE")
+local JOURNAL_PATH = STATE_PATH and STATE_PATH:gsub("%.state$", "") .. ".journal"
 local MAX_WEIGHT = 256
 local known = {} -- backend name -> the newest entry that this process has applied
 
@@ -97,6 +98,21 @@ local function save_state(state)
   return os.rename(STATE_PATH .. ".tmp", STATE_PATH)
 end
 
+-- What was accepted, for people and tests to compare with the audit trail; a journal that cannot be written
+-- stops no shift. One line a shift or fence:
+--   <unix seconds> shift|fence <backend> <epoch> <server>=<weight> ...
+local function write_journal(backend, epoch, weights)
+  local words = { tostring(core.now().sec), next(weights) and "shift" or "fence", backend, tostring(epoch) }
+  for server, weight in pairs(weights) do
+    words[#words + 1] = server .. "=" .. weight
+  end
+  local file = io.open(JOURNAL_PATH, "a")
+  if file then
+    file:write(table.concat(words, " ") .. "\n")
+    file:close()
+  end
+end
+
 -- Weights first, zeros last: the backend is never without a server. No request is handled in between.
 -- A server that gets a weight must also be able to serve: a hand-set maintenance state would turn the
 -- weight into errors. Servers of the state file that are no longer configured are passed over.
@@ -164,6 +180,7 @@ local function accept(state, backend, epoch, weights)
     return "error cannot save the fence state: " .. tostring(reason)
   end
   apply(backend, entry)
+  write_journal(backend, epoch, weights)
   return describe(backend, epoch)
 end
 

@@ -34,9 +34,9 @@ class Console:
         """The answer to a GET. Raises ConsoleError."""
         return self._answer(self._http.get(path, params=params))
 
-    def post(self, path: str, body: dict[str, Any]) -> Any:
-        """The answer to a POST with an Idempotency-Key of its own. Raises ConsoleError."""
-        return self._answer(self._http.post(path, json=body, headers={"Idempotency-Key": str(uuid.uuid4())}))
+    def post(self, path: str, body: dict[str, Any], key: str | None = None) -> Any:
+        """The answer to a POST; ``key`` is its Idempotency-Key, by default a new one. Raises ConsoleError."""
+        return self._answer(self._http.post(path, json=body, headers={"Idempotency-Key": key or str(uuid.uuid4())}))
 
     def deploy(self, environment: str, release: str, reason: str) -> int:
         """Start a blue/green deployment; its id."""

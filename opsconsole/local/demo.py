@@ -19,7 +19,7 @@ from opsconsole.local.paths import LocalServiceError
 from opsconsole.local.stack import Ports, Stack
 
 VAR = ROOT / "var" / "demo"
-LOAD = {"production": 220, "staging": 20}
+LOAD = {"production": 300, "staging": 20}
 FIRST, NEXT = "v1.2.4", "v1.2.5"
 
 

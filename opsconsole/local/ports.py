@@ -1,12 +1,16 @@
 """Free ports, and who holds one that is not."""
 
+import random
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
 LOOPBACK = "127.0.0.1"
+FIRST_PORT = 15000
+OUTGOING_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 @dataclass(frozen=True)
@@ -23,12 +27,23 @@ class PortHolder:
 
 
 def free_ports(count: int) -> list[int]:
-    """`count` different TCP ports of 127.0.0.1 that nobody listens on now."""
+    """`count` different TCP ports of 127.0.0.1 that nobody uses now.
+
+    Below the ports that the system hands to outgoing connections, any of which could take a port between this
+    answer and its use. Raises OSError when there are not enough.
+    """
+    first_outgoing = _first_outgoing_port()
+    candidates = range(FIRST_PORT, first_outgoing) if first_outgoing > FIRST_PORT + 1000 else range(FIRST_PORT, 65536)
     with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for bound in sockets:
-            bound.bind((LOOPBACK, 0))
-        return [bound.getsockname()[1] for bound in sockets]
+        found: list[int] = []
+        for port in random.SystemRandom().sample(candidates, len(candidates)):
+            if len(found) == count:
+                return found
+            probe = stack.enter_context(socket.socket())
+            with suppress(OSError):
+                probe.bind((LOOPBACK, port))
+                found.append(port)
+    raise OSError(f"no {count} free ports in {candidates.start}..{candidates.stop - 1}")
 
 
 def port_in_use(port: int) -> PortHolder | None:
@@ -47,6 +62,14 @@ def port_in_use(port: int) -> PortHolder | None:
             raise
         except OSError:
             return _holder(port)
+
+
+def _first_outgoing_port() -> int:
+    try:
+        return int(OUTGOING_PORTS.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        # IANA's dynamic ports, RFC 6335.
+        return 49152
 
 
 def _holder(port: int) -> PortHolder:

@@ -26,7 +26,7 @@ from opsconsole.local.demo import bring_up
 from opsconsole.local.stack import Ports, Stack
 from opsconsole.local.stream import Stream
 
-RATE = 260
+RATE = 400
 WINDOWS = {"OPSC_DEMO_WATCH": "10", "OPSC_DEMO_STABLE": "14", "OPSC_DEMO_BASELINE": "20"}
 OLD, GOOD = "v1.2.4", "v1.2.5"
 MISMATCH = "trading_position_mismatches "
@@ -131,7 +131,7 @@ class Story:
         old, new = self._slots()
         with self._stream() as stream:
             deployment = self._deploy("v1.3.0")
-            advised = self.console.wait(deployment, lambda found: _fails(found, "latency") or _over(found), timeout=60)
+            advised = self.console.wait(deployment, lambda found: _advised(found) or _over(found), timeout=60)
             self.say("v1.3.0: rollback recommended; one click takes it back")
             chapter.expect(advised["status"] == "watching", f"it waits for a decision, but it is {advised['status']}")
             clicked = time.time()
@@ -246,13 +246,13 @@ def _from_mismatch(stream: Stream, old: str, new: str, seen_at: float) -> float 
 
 def _from_silence(stream: Stream, old: str, new: str, _: float) -> float | None:
     """From the last answer of the hanging slot to the first answer of the old one."""
-    silent = stream.last_answer_of(new)
+    silent = stream.last_good_answer_of(new)
     back = None if silent is None else stream.first_answer_after(old, silent)
     return None if silent is None or back is None else (back - silent) * 1000
 
 
-def _fails(found: dict[str, Any], kind: str) -> bool:
-    return any(verdict["kind"] == kind and verdict["verdict"] == "fail" for verdict in found["verdicts"])
+def _advised(found: dict[str, Any]) -> bool:
+    return bool(found["recommendation"]["verb"] == "roll_back")
 
 
 def _over(found: dict[str, Any]) -> bool:

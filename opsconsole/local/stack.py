@@ -110,6 +110,8 @@ class Stack:
             "DATABASE_URL": self.postgres.url("opsconsole"),
             "REDIS_URL": self.valkey.url(),
             "OPSC_HTTPS": "false",
+            "OPSC_HOST": "127.0.0.1",
+            "OPSC_ALLOWED_HOSTS": "127.0.0.1,localhost",
             "OPSC_PORT": str(self.ports.web),
             "OPSC_VAR": str(self.var),
             "OPSC_DEMO_RUN": str(self.haproxy_socket.parent),

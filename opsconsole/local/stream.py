@@ -59,7 +59,11 @@ class Stream:
         found = self.stats["by_server"].get(server)
         return found["last_at"] if found else None
 
+    def last_good_answer_of(self, server: str) -> float | None:
+        """Unix time (to 0.1 s, rounded down) of the last good answer of a server; None when it gave none."""
+        return max((m["at"] for m in self.stats["moments"] if m["server"] == server and m["ok"]), default=None)
+
     def first_answer_after(self, server: str, moment: float) -> float | None:
         """Unix time (to 0.1 s) of the first good answer of a server after a moment."""
-        later = [m["at"] for m in self.stats["moments"] if m["server"] == server and m["ok"] and m["at"] >= moment]
+        later = [m["at"] for m in self.stats["moments"] if m["server"] == server and m["ok"] and m["at"] > moment]
         return min(later, default=None)

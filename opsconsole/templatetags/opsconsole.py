@@ -86,7 +86,7 @@ def time_tag(at: datetime | None, style: str = "clock") -> str:
 
     Styles: ``clock`` (14:02:11 UTC), ``full`` (to the millisecond), ``both`` (clock and how long ago), ``ago``.
     """
-    if at is None:
+    if not at:
         return format_html('<span class="muted">{}</span>', formats.NONE)
     iso = at.astimezone(UTC).isoformat(timespec="milliseconds")
     if style == "ago":
@@ -105,9 +105,9 @@ def time_tag(at: datetime | None, style: str = "clock") -> str:
 @register.simple_tag(name="duration")
 def duration_tag(start: datetime | None, end: datetime | None = None) -> str:
     """The time from ``start`` to ``end``; without an end it ticks in the page."""
-    if start is None:
+    if not start:
         return format_html('<span class="muted">{}</span>', formats.NONE)
-    if end is not None:
+    if end:
         return format_html('<span class="num nowrap">{}</span>', formats.duration((end - start).total_seconds()))
     seconds = (datetime.now(UTC) - start).total_seconds()
     return format_html(

@@ -60,7 +60,8 @@
     span() {
       const end = Math.max(this.points.at(-1)?.[0] ?? 0, document.body.hasAttribute("data-stale") || !this.points.length ? 0 : now() / 1000 - 15);
       const stop = end || now() / 1000;
-      return [stop - this.range, stop];
+      const covered = this.points.length ? stop - this.points[0][0] : this.range;
+      return [stop - Math.max(60, Math.min(this.range, covered)), stop];
     }
     // The limit is drawn when it is near enough not to flatten the values; else it is named at the edge.
     get limitIsNear() {
@@ -114,17 +115,22 @@
       };
       ctx.save();
       if (this.baseline !== null) across(this.baseline, [6, 4]);
-      if (this.limitIsNear) { across(this.limit, [1.5, 3]); label("limit " + words(this.limit, this.unit), bbox.left + bbox.width, y(this.limit), "right"); }
-      else if (this.limit !== null) label(`limit ${words(this.limit, this.unit)} ↑`, bbox.left + bbox.width, bbox.top + 3 * ratio, "right");
+      if (this.limitIsNear) { across(this.limit, [1.5, 3]); label("limit " + words(this.limit, this.unit), bbox.left + 4 * ratio, this.aside(y(this.limit), bbox, ratio)); }
+      else if (this.limit !== null) label(`limit ${words(this.limit, this.unit)} ↑`, bbox.left + 4 * ratio, bbox.top + 5 * ratio);
       for (const [at, text] of this.marks) {
         const px = x(at);
         if (px < bbox.left || px > bbox.left + bbox.width) continue;
         ctx.beginPath(); ctx.setLineDash([]); ctx.lineWidth = ratio; ctx.strokeStyle = this.ink.faint;
         ctx.moveTo(px, bbox.top); ctx.lineTo(px, bbox.top + bbox.height); ctx.stroke();
         const right = px > bbox.left + bbox.width * 0.6;
-        label(text, px + (right ? -5 : 5) * ratio, bbox.top + bbox.height * 0.5, right ? "right" : "left");
+        label(text, px + (right ? -5 : 5) * ratio, bbox.top + 8 * ratio, right ? "right" : "left");
       }
       ctx.restore();
+    }
+    // The words stand on the side of the limit where the values are not.
+    aside(at, bbox, ratio) {
+      const isUnder = (this.last?.[1] ?? 0) > this.limit && at + 16 * ratio < bbox.top + bbox.height;
+      return isUnder ? at + 16 * ratio : at;
     }
     update() { if (this.plot) { this.plot.setData(this.data()); this.describe(false); } }
     describe(must) {
@@ -135,7 +141,8 @@
       const parts = [last ? `${this.label}: ${words(last[1], this.unit)} at ${clockText(last[0] * 1000)} UTC` : `${this.label}: no values yet`];
       if (this.baseline !== null) parts.push(`baseline ${words(this.baseline, this.unit)}`);
       if (this.limit !== null) parts.push(`limit ${words(this.limit, this.unit)}${last ? (last[1] > this.limit ? ", above it" : ", below it") : ""}`);
-      parts.push(`${Math.round(this.range / 60)} minutes shown`);
+      const [from, to] = this.span();
+      parts.push(`from ${clockText(from * 1000)} to ${clockText(to * 1000)} UTC`);
       this.host.setAttribute("aria-label", parts.join(", "));
     }
     table() {

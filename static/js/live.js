@@ -76,7 +76,26 @@
     morph(region, next.content);
     window.opsc.localTitles();
     window.opsc.tick();
-    if (states(region) !== before) flash(region);
+    if (states(region) !== before) { flash(region); renewNotices(); }
+  }
+  // The messages across the page are of this person alone, so no topic carries them: when a state changes the page asks for them.
+  let noticesTimer = 0, noticesAt = 0;
+  function renewNotices() {
+    noticesTimer ||= setTimeout(async () => {
+      noticesTimer = 0;
+      noticesAt = Date.now();
+      const page = await getPage();
+      const fresh = page?.getElementById("troubles");
+      if (fresh) morph($("#troubles"), fresh);
+    }, Math.max(1000, noticesAt + 5000 - Date.now()));
+  }
+  async function getPage() {
+    try {
+      const answer = await fetch(location.href, { headers: { Accept: "text/html" }, credentials: "same-origin" });
+      if (answer.redirected) become("signedout");
+      else if (answer.ok) return new DOMParser().parseFromString(await answer.text(), "text/html");
+    } catch { /* the chip says when the connection is lost */ }
+    return null;
   }
   const states = (region) => $$(".status", region).map((element) => element.dataset.state).join();
   function flash(region) {
@@ -119,7 +138,7 @@
   }
 
   // --- The connection
-  let socket = null, state = "static", heardAt = Date.now(), freshAt = Date.now(), lostAt = 0, retryAt = 0, tries = 0, retryTimer = 0, polledAt = 0;
+  let socket = null, state = "static", heardAt = Date.now(), freshAt = Date.now(), lostAt = 0, retryAt = 0, tries = 0, retryTimer = 0, polledAt = 0, welcomed = false;
   const position = new Map(); // topic -> {hub, seq}
   function connect() {
     clearTimeout(retryTimer);
@@ -154,7 +173,8 @@
     tries = 0; lostAt = 0; freshAt = Date.now();
     become("live");
     if (wasLost) say("Live updates are back.", 0);
-    if (message.mode === "snapshot" || wasLost) window.dispatchEvent(new Event("opsc:catch-up"));
+    if (wasLost || (welcomed && message.mode === "snapshot")) window.dispatchEvent(new Event("opsc:catch-up"));
+    welcomed = true;
   }
   function beat(found) {
     for (const [name, { hub, seq }] of Object.entries(found)) {
@@ -232,17 +252,13 @@
   async function poll() {
     if (!lostAt || Date.now() - lostAt < POLL_AFTER || Date.now() - polledAt < POLL_EVERY || document.hidden || state === "signedout") return;
     polledAt = Date.now();
-    try {
-      const answer = await fetch(location.href, { headers: { Accept: "text/html" }, credentials: "same-origin" });
-      if (answer.redirected) return become("signedout");
-      if (!answer.ok) return;
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      for (const region of $$("[data-region]", page)) if (region.id) waiting.set(region.id, region.innerHTML);
-      freshAt = Date.now();
-      for (const element of $$("[data-asof]")) element.textContent = `as of ${clockText(now())} UTC, asked each 10 s`;
-      window.dispatchEvent(new Event("opsc:catch-up"));
-      later();
-    } catch { /* the chip says that the connection is lost */ }
+    const page = await getPage();
+    if (!page) return;
+    for (const region of $$("[data-region]", page)) if (region.id) waiting.set(region.id, region.innerHTML);
+    freshAt = Date.now();
+    for (const element of $$("[data-asof]")) element.textContent = `as of ${clockText(now())} UTC, asked each 10 s`;
+    window.dispatchEvent(new Event("opsc:catch-up"));
+    later();
   }
 
   const again = () => { if (!socket && state !== "signedout") { tries = 0; connect(); } };

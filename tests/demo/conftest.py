@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from demo.releases import BuiltRelease, build_releases
-from tests.demo.processes import Exchange, Stack
+from tests.demo.processes import Exchange, Instance, Stack
 
 
 @pytest.fixture(scope="session")
@@ -25,11 +25,25 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stack(tmp_path: Path, releases: dict[str, BuiltRelease], unpacked: Path) -> Iterator[Stack]:
     """Processes of one test."""
     stack = Stack(tmp_path, releases, unpacked)
-    yield stack
-    stack.stop()
+    try:
+        yield stack
+    finally:
+        stack.stop()
+
+
+@pytest.fixture(scope="session")
+def exchange(
+    tmp_path_factory: pytest.TempPathFactory, releases: dict[str, BuiltRelease], unpacked: Path
+) -> Iterator[Exchange]:
+    """One exchange for all tests; each test has an account of its own there, and none may stop it."""
+    stack = Stack(tmp_path_factory.mktemp("exchange"), releases, unpacked)
+    try:
+        yield stack.exchange()
+    finally:
+        stack.stop()
 
 
 @pytest.fixture
-def exchange(stack: Stack) -> Exchange:
-    """A running exchange."""
-    return stack.exchange()
+def instance(stack: Stack, exchange: Exchange) -> Instance:
+    """A healthy instance of v1.2.4 in STANDBY."""
+    return stack.instance(exchange).ready()

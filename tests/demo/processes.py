@@ -1,5 +1,6 @@
 """Real processes for the tests of the demo programs: an exchange and instances of releases, on free ports."""
 
+import itertools
 import json
 import os
 import signal
@@ -17,11 +18,13 @@ from typing import Any
 
 import pytest
 
+from demo.exchange.journal import read_log
 from demo.releases import BuiltRelease
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "test-token"
 READ_TOKEN = "read-only"
+_numbers = itertools.count(1)
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 10.0, what: str = "condition") -> Any:
@@ -113,6 +116,10 @@ class Exchange(Process):
         body = {"action": action, "nonce": 1, "signature": None, "vaultAddress": account, **fields}
         return call("POST", f"{self.url}/exchange", body, headers).json
 
+    def log_of(self, account: str) -> list[dict[str, Any]]:
+        """The log entries of one account."""
+        return [entry for entry in read_log(self.orders) if entry["account"] == account]
+
     def order(self, account: str, **fields: Any) -> Any:
         order = {"a": 0, "b": True, "p": "100000", "s": "0.01", "r": False, "t": {"limit": {"tif": "Ioc"}}} | fields
         answer = self.act(account, {"type": "order", "orders": [order], "grouping": "na"})
@@ -178,6 +185,8 @@ class Stack:
         self.releases = releases
         self._unpacked = unpacked
         self._started: list[Process] = []
+        # The environment, which is also the account at the exchange; one for each stack, as exchanges are shared.
+        self.environment = f"env-{next(_numbers)}"
 
     def exchange(self, port: int | None = None) -> Exchange:
         port = port or free_port()
@@ -198,7 +207,7 @@ class Stack:
         environment = {
             "PATH": os.environ.get("PATH", ""),
             "OPSC_INSTANCE": name,
-            "OPSC_ENVIRONMENT": "production",
+            "OPSC_ENVIRONMENT": self.environment,
             "OPSC_PORT": str(port),
             "OPSC_STATE_DIR": str(state),
             "OPSC_EXCHANGE_URL": exchange.url,

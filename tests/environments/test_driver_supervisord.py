@@ -160,7 +160,7 @@ def test_force_during_a_polite_stop(slot: Slot, tmp_path: Path) -> None:
 
 
 def test_stop_right_after_a_crash_stops_the_restarted_process_too(slot: Slot) -> None:
-    for _ in range(5):
+    for _ in range(3):
         pid = int(str(slot.run(slot.old)["pid"]))
         wait_until(lambda: slot.driver.status(slot.instance).state == "running", 5, "running")
         os.kill(pid, signal.SIGKILL)

@@ -170,6 +170,17 @@ async def test_each_has_its_own_timeout():
             assert 0.55 < time.monotonic() - began < 0.9
 
 
+async def test_a_probe_that_failed_early_leaves_nothing_behind():
+    with serving(healthz=hang, metrics=hang_up) as server:
+        async with Prober() as prober:
+            before = asyncio.all_tasks()
+            assert (await prober.sample(ProbeSpec("one", server.url, "t", 5.0))).error == "disconnected"
+            await asyncio.sleep(0)  # a cancelled task ends in the next turn of the loop
+            await asyncio.sleep(0)
+            left = asyncio.all_tasks() - before
+    assert not left
+
+
 async def test_a_shared_key_is_refused():
     async with Prober() as prober:
         with pytest.raises(ValueError, match="key of its own"):

@@ -67,53 +67,55 @@ def test_an_older_epoch_is_told_apart_from_other_conflicts():
     assert refused.value.problem["state"]["role"] == "ACTIVE"
 
 
+REPLIES = {
+    "POST /v1/reconcile": answer(
+        {"differences": [{"symbol": "BTC", "internal": "0.2", "exchange": "0.1", "delta": "0.1", "class": "size"}]}
+    ),
+    "POST /v1/smoke-test": answer(
+        {
+            "results": [
+                {"name": "database", "status": "pass", "detail": "can be written", "duration_ms": 1.25},
+                {"name": "dry run", "status": "broken", "detail": "no", "duration_ms": 3},
+            ]
+        }
+    ),
+    "GET /v1/positions": answer({"positions": [{"symbol": "ETH", "size": "-1.50", "entry_price": "3000.1"}]}),
+    "GET /v1/orders": answer(
+        {"orders": [{"id": "7", "symbol": "ETH", "side": "buy", "size": "1", "price": None, "reduce_only": True}]}
+    ),
+    "GET /v1/trades": answer(
+        {
+            "trades": [
+                {
+                    "id": 8,
+                    "at": "2026-01-01T01:00:00+01:00",
+                    "strategy": "geometry",
+                    "symbol": "BTC",
+                    "side": "sell",
+                    "size": "0.01",
+                    "price": "90000.5",
+                    "pnl": "-1.25",
+                    "outcome": "loss",
+                },
+                {
+                    "id": 9,
+                    "at": "2026-01-01T00:00:01Z",
+                    "strategy": "geometry",
+                    "symbol": "BTC",
+                    "side": None,
+                    "size": None,
+                    "price": None,
+                    "pnl": None,
+                    "outcome": "failed",
+                },
+            ]
+        }
+    ),
+}
+
+
 def test_reconcile_smoke_test_positions_orders_trades():
-    replies = {
-        "POST /v1/reconcile": answer(
-            {"differences": [{"symbol": "BTC", "internal": "0.2", "exchange": "0.1", "delta": "0.1", "class": "size"}]}
-        ),
-        "POST /v1/smoke-test": answer(
-            {
-                "results": [
-                    {"name": "database", "status": "pass", "detail": "can be written", "duration_ms": 1.25},
-                    {"name": "dry run", "status": "broken", "detail": "no", "duration_ms": 3},
-                ]
-            }
-        ),
-        "GET /v1/positions": answer({"positions": [{"symbol": "ETH", "size": "-1.50", "entry_price": "3000.1"}]}),
-        "GET /v1/orders": answer(
-            {"orders": [{"id": "7", "symbol": "ETH", "side": "buy", "size": "1", "price": None, "reduce_only": True}]}
-        ),
-        "GET /v1/trades": answer(
-            {
-                "trades": [
-                    {
-                        "id": 8,
-                        "at": "2026-01-01T01:00:00+01:00",
-                        "strategy": "geometry",
-                        "symbol": "BTC",
-                        "side": "sell",
-                        "size": "0.01",
-                        "price": "90000.5",
-                        "pnl": "-1.25",
-                        "outcome": "loss",
-                    },
-                    {
-                        "id": 9,
-                        "at": "2026-01-01T00:00:01Z",
-                        "strategy": "geometry",
-                        "symbol": "BTC",
-                        "side": None,
-                        "size": None,
-                        "price": None,
-                        "pnl": None,
-                        "outcome": "failed",
-                    },
-                ]
-            }
-        ),
-    }
-    with serve(replies) as server:
+    with serve(REPLIES) as server:
         target = client(server)
         (difference,) = target.reconcile("engine", "before the shift")
         assert (difference.delta, difference.kind) == (Decimal("0.1"), "size")

@@ -3,12 +3,13 @@
 import os
 import socket
 
-from opsconsole.local.ports import free_ports, port_in_use
+from opsconsole.local.ports import _first_outgoing_port, free_ports, port_in_use
 
 
 def test_free_ports_are_different_and_free() -> None:
     ports = free_ports(20)
     assert len(set(ports)) == 20
+    assert max(ports) < _first_outgoing_port(), "an outgoing connection could take it"
     assert [port_in_use(port) for port in ports] == [None] * 20
 
 

@@ -41,11 +41,15 @@ def live(environment: Environment, slot: str, version: str, other: str = "") -> 
     return environment
 
 
-def data(role: str, seconds: int, *, errors: int = 0, failing: str = "", warning: str = "", **more: Any) -> dict[str, Any]:
+def data(
+    role: str, seconds: int, *, errors: int = 0, failing: str = "", warning: str = "", **more: Any
+) -> dict[str, Any]:
     """A sample of a process that has served 250 requests a second for some seconds."""
     requests = 250 * seconds
     status = {failing: "fail", warning: "warn"}
-    components = [{"name": name, "status": status.get(name, "pass"), "detail": detail} for name, detail in CHECKS.items()]
+    components = [
+        {"name": name, "status": status.get(name, "pass"), "detail": detail} for name, detail in CHECKS.items()
+    ]
     buckets = [[bound, int(requests * (1 - math.exp(-bound / 0.0022)))] for bound in BOUNDS] + [["+Inf", requests]]
     return {
         "at": 0.0,
@@ -88,7 +92,9 @@ def silent(slot: Slot, error: str = "timeout") -> None:
         SampleRow.objects.create(instance=instance, at=timezone.now(), ok=False, data=row)
 
 
-def deployment(environment: Environment, old: Release | None, new: Release, at: int, status: Status, **fields: Any) -> Deployment:
+def deployment(
+    environment: Environment, old: Release | None, new: Release, at: int, status: Status, **fields: Any
+) -> Deployment:
     """A blue/green deployment whose first ``at`` steps are done; the next one runs unless it is over."""
     started = timezone.now() - timedelta(seconds=fields.pop("age", 135))
     slots = {slot.name: slot for slot in environment.slots.all()}
@@ -96,7 +102,7 @@ def deployment(environment: Environment, old: Release | None, new: Release, at: 
         environment=environment,
         from_release=old,
         to_release=new,
-        from_slot=slots[fields.pop("from_slot", "blue")],
+        from_slot=slots.get(fields.pop("from_slot", "blue")),
         to_slot=slots[fields.pop("to_slot", "green")],
         strategy="blue_green",
         status=status,
@@ -181,7 +187,9 @@ def all_pass(subject: Deployment) -> None:
             verdict(subject, rule.name, rule.kind, "pass", "", supported=True)
 
 
-def measured(subject: Deployment, version: str, *, seconds: int = 120, errors: float = 0.001, p99: float = 10.2) -> None:
+def measured(
+    subject: Deployment, version: str, *, seconds: int = 120, errors: float = 0.001, p99: float = 10.2
+) -> None:
     """Half a second apart: error rate, p99, win rate."""
     now = timezone.now()
     Measurement.objects.bulk_create(
@@ -278,7 +286,16 @@ def recommended(environment: Environment, old: Release, new: Release) -> Deploym
     found.verdicts.filter(kind="latency").delete()
     reason = "p99 61.2 ms is 6.1 × baseline (10.0 ms), limit 5 × (50.0 ms)"
     verdict(
-        found, "Latency p99", "latency", "fail", reason, action="recommend", supported=True, value=61.2, baseline=10.0, limit=50.0
+        found,
+        "Latency p99",
+        "latency",
+        "fail",
+        reason,
+        action="recommend",
+        supported=True,
+        value=61.2,
+        baseline=10.0,
+        limit=50.0,
     )
     verdict(found, "Error rate", "error_rate", "warn", "1.2 % of 96 requests", age=40, is_current=False)
     measured(found, new.version, p99=61.2)
@@ -313,7 +330,9 @@ def failed(environment: Environment, old: Release, new: Release) -> Deployment:
     sampled(slots["blue"], "ACTIVE")
     found = deployment(environment, old, new, 3, Status.FAILED, finished_at=timezone.now() - timedelta(seconds=60))
     why = "1 of 6 smoke tests failed: strategy parameters: kinematics.range_threshold is −0.015, must be above 0"
-    found.steps.filter(index=3).update(status=StepStatus.FAILED, detail=why, started_at=timezone.now(), finished_at=timezone.now())
+    found.steps.filter(index=3).update(
+        status=StepStatus.FAILED, detail=why, started_at=timezone.now(), finished_at=timezone.now()
+    )
     found.failure_reason = f"Smoke tests: {why}"
     found.save()
     event(found, "deployment.step_failed", why, outcome="failed", title="Smoke tests")
@@ -326,7 +345,18 @@ def rolled_back(environment: Environment, old: Release, new: Release) -> tuple[D
     all_pass(found)
     found.verdicts.filter(kind="error_rate").delete()
     reason = "5.1 % of 412 requests failed, limit 1 %"
-    verdict(found, "Error rate", "error_rate", "fail", reason, supported=True, value=0.051, baseline=0.001, limit=0.01, unit="share")
+    verdict(
+        found,
+        "Error rate",
+        "error_rate",
+        "fail",
+        reason,
+        supported=True,
+        value=0.051,
+        baseline=0.001,
+        limit=0.01,
+        unit="share",
+    )
     measured(found, new.version, errors=0.051)
     now = timezone.now()
     found.failure_reason = f"Error rate: {reason}"
@@ -357,7 +387,9 @@ def rolled_back(environment: Environment, old: Release, new: Release) -> tuple[D
 
 def succeeded(environment: Environment, old: Release, new: Release) -> Deployment:
     """Marked successful."""
-    found = promoted(environment, old, new, at=11, status=Status.SUCCEEDED, finished_at=timezone.now() - timedelta(seconds=3))
+    found = promoted(
+        environment, old, new, at=11, status=Status.SUCCEEDED, finished_at=timezone.now() - timedelta(seconds=3)
+    )
     all_pass(found)
     measured(found, new.version)
     return found
