@@ -9,7 +9,7 @@ from accounts.roles import Role, granted
 from accounts.use_case import use_case
 from audit.actions import record
 from audit.actors import Actor
-from environments.definition import EnvironmentDefinition, SystemDefinition
+from environments.definition import DefinitionError, EnvironmentDefinition, SystemDefinition
 from environments.models import Environment, Instance, Service, Slot
 
 
@@ -18,8 +18,12 @@ def apply_definition(actor: Actor, definition: SystemDefinition) -> Service:
     """Bring the inventory to a definition. What runs is not touched; applying twice changes nothing.
 
     Environments that the definition no longer names stay, with their history.
+
+    Raises:
+        DefinitionError: it takes names of another service, or renames the slots of an environment.
     """
     service, _ = Service.objects.get_or_create(name=definition.service)
+    _refuse_taken_names(service, definition)
     for position, (name, wanted) in enumerate(definition.environments.items()):
         environment = _environment(service, name, position, wanted)
         for slot_name, instances in wanted.slots.items():
@@ -32,6 +36,22 @@ def apply_definition(actor: Actor, definition: SystemDefinition) -> Service:
         _grant(environment)
     record(actor, "system.applied", service, after={"environments": list(definition.environments)})
     return service
+
+
+def _refuse_taken_names(service: Service, definition: SystemDefinition) -> None:
+    for name, wanted in definition.environments.items():
+        found = Environment.objects.exclude(service=service).filter(name=name).first()
+        if found is not None:
+            raise DefinitionError(f"the environment {name} belongs to the service {found.service}; choose another name")
+        names = [instance.name for instances in wanted.slots.values() for instance in instances]
+        taken = Instance.objects.exclude(slot__environment__service=service).filter(name__in=names).first()
+        if taken is not None:
+            owner = taken.slot.environment.service
+            raise DefinitionError(f"the instance {taken} belongs to the service {owner}; choose another name")
+        slots = set(Slot.objects.filter(environment__name=name).values_list("name", flat=True))
+        if slots and slots != set(wanted.slots):
+            kept = ", ".join(sorted(slots))
+            raise DefinitionError(f"the environment {name} has the slots {kept}, which deployments refer to; keep these names")
 
 
 def _environment(service: Service, name: str, position: int, wanted: EnvironmentDefinition) -> Environment:

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import yaml
@@ -19,6 +19,10 @@ from environments.policy import Policy
 
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)(?::-([^}]*))?\}")
 _NAME = r"^[a-z][a-z0-9-]{0,58}$"
+_Name = Annotated[str, Field(pattern=_NAME)]
+_SlotName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,18}$")]
+_ADDRESS = re.compile(r"unix:/.+|tcp:[^:]+:\d+")
+_REFERENCE = re.compile(r"(env|file):.+")
 
 
 class DefinitionError(Exception):
@@ -41,16 +45,33 @@ class InstanceDefinition(_Model):
     def is_http(cls, value: str) -> str:
         """An http address with host and port, nothing behind."""
         parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or not parts.port or parts.path not in {"", "/"}:
+        more = parts.query or parts.fragment or parts.username or parts.path not in {"", "/"}
+        if parts.scheme not in {"http", "https"} or not parts.hostname or not parts.port or more:
             raise ValueError("write http://HOST:PORT")
         return value.rstrip("/")
+
+    @field_validator("token")
+    @classmethod
+    def is_reference(cls, value: str) -> str:
+        """A reference; the message does not repeat it, for it may be the secret itself."""
+        if not _REFERENCE.fullmatch(value):
+            raise ValueError("write env:NAME or file:PATH, never the secret itself")
+        return value
 
 
 class RouterDefinition(_Model):
     """How to reach the load balancer."""
 
     address: str = Field(description="Admin socket: unix:/path or tcp:host:port.")
-    backend: str = Field(description="Backend whose servers are the instances.")
+    backend: str = Field(pattern=r"^[A-Za-z0-9_.:-]+$", description="Backend whose servers are the instances.")
+
+    @field_validator("address")
+    @classmethod
+    def is_address(cls, value: str) -> str:
+        """A Unix socket or a TCP port."""
+        if not _ADDRESS.fullmatch(value):
+            raise ValueError("write unix:/PATH or tcp:HOST:PORT")
+        return value
 
 
 class DriverDefinition(_Model):
@@ -68,7 +89,7 @@ class EnvironmentDefinition(_Model):
     router: RouterDefinition
     driver: DriverDefinition
     policy: Policy = Field(default_factory=Policy)
-    slots: dict[str, tuple[InstanceDefinition, ...]] = Field(min_length=2, max_length=2)
+    slots: dict[_SlotName, tuple[InstanceDefinition, ...]] = Field(min_length=2, max_length=2)
 
     @model_validator(mode="after")
     def has_instances(self) -> EnvironmentDefinition:
@@ -83,7 +104,7 @@ class SystemDefinition(_Model):
     """A service and its environments, in the order in which they are shown."""
 
     service: str = Field(pattern=_NAME)
-    environments: dict[str, EnvironmentDefinition] = Field(min_length=1)
+    environments: dict[_Name, EnvironmentDefinition] = Field(min_length=1)
 
     @model_validator(mode="after")
     def names_are_unique(self) -> SystemDefinition:
@@ -137,10 +158,16 @@ def load(path: Path, allowed_hosts: set[str], variables: Mapping[str, str] | Non
         document = yaml.safe_load(path.read_text())
     except OSError as error:
         raise DefinitionError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DefinitionError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
     except yaml.YAMLError as error:
         raise DefinitionError(f"{path} is not valid YAML: {error}") from error
     try:
-        definition = SystemDefinition.model_validate(expand(document, os.environ if variables is None else variables))
+        expanded = expand(document, os.environ if variables is None else variables)
+    except DefinitionError as error:
+        raise DefinitionError(f"{path}: {error}") from error
+    try:
+        definition = SystemDefinition.model_validate(expanded)
     except ValidationError as error:
         problems = [f"  {'.'.join(map(str, p['loc'])) or 'file'}: {p['msg']}" for p in error.errors()]
         raise DefinitionError(f"{path} is not a valid system definition:\n" + "\n".join(problems)) from error

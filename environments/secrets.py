@@ -19,12 +19,17 @@ def resolve(reference: str) -> str:
     kind, _, name = reference.partition(":")
     if kind == "env" and name:
         value = os.environ.get(name)
-        if value is None:
+        if not value:
             raise SecretMissing(f"environment variable {name} is not set; it is named by the reference {reference!r}")
         return value
     if kind == "file" and name:
         try:
-            return Path(name).read_text().strip()
-        except OSError as error:
-            raise SecretMissing(f"cannot read {name}: {error.strerror}; it is named by the reference {reference!r}") from error
-    raise SecretMissing(f"{reference!r} is no secret reference; write env:NAME or file:PATH")
+            value = Path(name).read_text().strip()
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or "it is no text file"
+            raise SecretMissing(f"cannot read {name}: {why}; it is named by the reference {reference!r}") from error
+        if not value:
+            raise SecretMissing(f"{name} is empty; it is named by the reference {reference!r}")
+        return value
+    # Not repeated here: it may be the secret itself.
+    raise SecretMissing("what the inventory holds is no secret reference; write env:NAME or file:PATH")

@@ -188,7 +188,7 @@ def all_pass(subject: Deployment) -> None:
 
 
 def measured(
-    subject: Deployment, version: str, *, seconds: int = 120, errors: float = 0.001, p99: float = 10.2
+    subject: Deployment, version: str, *, seconds: int = 30, errors: float = 0.001, p99: float = 10.2
 ) -> None:
     """Half a second apart: error rate, p99, win rate."""
     now = timezone.now()

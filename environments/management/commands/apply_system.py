@@ -19,7 +19,7 @@ class Command(BaseCommand):
     def handle(self, *args: object, file: Path, **options: object) -> None:
         try:
             definition = load(file, set(settings.CONFIG.target_hosts))
+            apply_definition(Actor(name="apply_system", via="cli", role="System"), definition)
         except DefinitionError as error:
             raise CommandError(str(error)) from error
-        apply_definition(Actor(name="apply_system", via="cli", role="System"), definition)
         self.stdout.write(f"Applied {definition.service}: {', '.join(definition.environments)}.")
