@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import uuid
+from enum import StrEnum
 
 from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
 
 
-class Outcome(models.TextChoices):
+class Outcome(StrEnum):
     """How an act ended; ``intent`` is written before an outside effect, the others after."""
 
-    INTENT = "intent", "Intended"
-    DONE = "done", "Done"
-    FAILED = "failed", "Failed"
-    DENIED = "denied", "Denied"
+    INTENT = "intent"
+    DONE = "done"
+    FAILED = "failed"
+    DENIED = "denied"
+
+
+OUTCOME_CHOICES = [("intent", "Intended"), ("done", "Done"), ("failed", "Failed"), ("denied", "Denied")]
 
 
 class Record(models.Model):
@@ -33,7 +37,7 @@ class Record(models.Model):
     object_id = models.CharField(max_length=40, blank=True)
     object_name = models.CharField(max_length=200, blank=True)
     environment = models.CharField(max_length=60, blank=True, db_index=True)
-    outcome = models.CharField(max_length=10, choices=Outcome, default=Outcome.DONE)
+    outcome = models.CharField(max_length=10, choices=OUTCOME_CHOICES, default=Outcome.DONE)
     reason = models.TextField(blank=True)
     before = models.JSONField(null=True, blank=True)
     after = models.JSONField(null=True, blank=True)

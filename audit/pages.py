@@ -12,7 +12,7 @@ from django.urls import NoReverseMatch, reverse
 from guardian.shortcuts import get_objects_for_user
 
 from audit import registry
-from audit.models import Outcome, Record
+from audit.models import OUTCOME_CHOICES, Outcome, Record
 
 PAGE_SIZE = 50
 ALL_RECORDS = "Admin"
@@ -73,7 +73,7 @@ def filtered(records: QuerySet[Record], given: Mapping[str, str]) -> tuple[Query
     for name in ("action", "environment"):
         if given.get(name):
             records = records.filter(**{name: given[name]})
-    if given.get("outcome") in Outcome.values:
+    if given.get("outcome") in [outcome.value for outcome in Outcome]:
         records = records.filter(outcome=given["outcome"])
     elif given.get("outcome"):
         problems.append(f"There is no outcome “{given['outcome'][:40]}”.")
@@ -128,7 +128,7 @@ def facets(records: QuerySet[Record], given: Mapping[str, str]) -> list[dict[str
         _choice("who", "Who", given, [(name, name) for name in people]),
         _choice("action", "Action", given, list(registry.actions().items())),
         _choice("environment", "Environment", given, [(name, name) for name in places]),
-        _choice("outcome", "Outcome", given, list(Outcome.choices)),
+        _choice("outcome", "Outcome", given, OUTCOME_CHOICES),
         {"name": "since", "label": "From", "value": given.get("since", ""), "type": "date"},
         {"name": "until", "label": "To", "value": given.get("until", ""), "type": "date"},
     ]

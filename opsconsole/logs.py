@@ -9,7 +9,7 @@ import time
 class Formatter(logging.Formatter):
     """``2026-01-21 14:02:11.204Z INFO deployments.engine  message``."""
 
-    converter = time.gmtime
+    converter = time.gmtime  # type: ignore[assignment]
     default_msec_format = "%s.%03dZ"
 
     def __init__(self) -> None:

@@ -67,7 +67,7 @@ class RecordFilterSerializer(serializers.Serializer):  # type: ignore[type-arg]
         error_messages={"invalid": "Write TYPE or TYPE:ID, for example deployment:42."},
     )
     actor = serializers.CharField(required=False, max_length=150)
-    outcome = serializers.ChoiceField(choices=Outcome.values, required=False)
+    outcome = serializers.ChoiceField(choices=[outcome.value for outcome in Outcome], required=False)
 
     def validate_action(self, value: str) -> str:
         """A registered action."""
