@@ -9,7 +9,8 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_http_methods, require_POST
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods
 
 from accounts.actors import from_request
 from accounts.errors import Forbidden
@@ -35,16 +36,20 @@ _ACTS: dict[str, tuple[Act, str]] = {
 """What is said afterwards is what is known then: asked for, not done."""
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 def act(request: HttpRequest, pk: int, name: str) -> HttpResponseBase:
     """``/deployments/<id>/<act>/``: promote, hold, resume, abort or rollback.
 
     Answers with a redirect to the deployment (for a rollback, to the new one); 400 for a missing reason, 403 without
-    permission, 409 when the state changed meanwhile: then nothing was done.
+    permission, 409 when the state changed meanwhile: then nothing was done. A GET (somebody loads that answer again)
+    changes nothing and leads to the deployment's page.
     """
     if name not in ACTS:
         raise Http404(f"There is no act {name!r}.")
     deployment = find(request, pk)
+    if request.method != "POST":
+        query = request.GET.urlencode()
+        return redirect(f"{reverse('deployment', args=[pk])}{'?' if query else ''}{query}")
     use_case, said = _ACTS[name]
     form = ActForm(request.POST)
     if not form.is_valid():

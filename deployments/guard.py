@@ -8,10 +8,10 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 
 from accounts import doorbell
 from audit.actions import record
@@ -61,8 +61,13 @@ class Guard:
                 continue
             instances = dict(live.instances.values_list("pk", "name"))
             if touched & instances.keys():
-                self._measure(deployment, live, list(instances))
-                self._judge(deployment, instances, batch)
+                try:
+                    self._measure(deployment, live, list(instances))
+                    self._judge(deployment, instances, batch)
+                except DatabaseError:
+                    raise
+                except Exception:  # a defect or wrong data; the other deployments are judged nevertheless
+                    logger.exception("deployment %s could not be judged", deployment.pk)
                 doorbell.ring((f"deployment.{deployment.pk}", "overview"))
 
     def _measure(self, deployment: Deployment, live: Slot, instances: Sequence[int]) -> None:
@@ -75,7 +80,7 @@ class Guard:
             at=datetime.fromtimestamp(newest, UTC),
             slot=live.name,
             version=live.version,
-            values=_values(summarise_many(window)),
+            values=_values(summarise_many(window)) | {"mismatches": _mismatches(window)},
         )
 
     def _judge(
@@ -158,6 +163,13 @@ def _roll_back(deployment: Deployment, failed: Sequence[Verdict]) -> None:
         logger.info("deployment %s is not rolled back: %s", deployment.pk, error)
         return
     logger.warning("deployment %s rolls back by itself (deployment %s): %s", deployment.pk, rollback.pk, reason)
+
+
+def _mismatches(window: Mapping[int, Sequence[Sample]]) -> int | None:
+    """Positions that differ, by the newest answer of each instance; None when none reports them."""
+    newest = [next((s.mismatches for s in reversed(samples) if s.ok), None) for samples in window.values()]
+    known = [number for number in newest if number is not None]
+    return sum(known) if known else None
 
 
 def _values(summary: Summary) -> dict[str, float | int | None]:

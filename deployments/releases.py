@@ -13,6 +13,8 @@ from deployments.preflight import artifact_spec
 from environments.drivers.artifacts import verify_artifact
 from environments.drivers.base import DriverError
 
+VERSION_LIMIT = 40
+
 
 def clean_version(version: str) -> str:
     """The version as it is kept: ``v`` and a semantic version (semver.org 2.0.0).
@@ -22,9 +24,12 @@ def clean_version(version: str) -> str:
     """
     text = (version or "").strip()
     try:
-        return f"v{semver.Version.parse(text.removeprefix('v'))}"
+        clean = f"v{semver.Version.parse(text.removeprefix('v'))}"
     except (ValueError, TypeError):
         raise InvalidRequest("version", f"{text!r} is no semantic version; write for example v1.2.5.") from None
+    if len(clean) > VERSION_LIMIT:
+        raise InvalidRequest("version", f"The version has {len(clean)} characters; at most {VERSION_LIMIT} are kept.")
+    return clean
 
 
 def verified_size(release: Release) -> int:

@@ -12,6 +12,7 @@ from accounts import doorbell
 from deployments.models import Deployment, Trade
 from environments import adapters
 from environments.models import Instance
+from environments.secrets import SecretMissing
 from environments.target import TargetError
 from environments.target import Trade as Reported
 
@@ -33,7 +34,7 @@ class TradeReader:
                 try:
                     if self._collect(deployment, instance):
                         doorbell.ring((f"deployment.{deployment.pk}",))
-                except TargetError as error:
+                except (TargetError, SecretMissing) as error:
                     logger.info("trades of %s were not read: %s", instance, error)
 
     def _collect(self, deployment: Deployment, instance: Instance) -> int:
@@ -45,8 +46,9 @@ class TradeReader:
         while found := client.trades(after=self._read_to[key], limit=BATCH):
             rows = [_row(deployment, instance, trade) for trade in found if trade.at >= deployment.promoted_at]
             Trade.objects.bulk_create(rows, ignore_conflicts=True)
+            moved = found[-1].id > self._read_to[key]
             self._read_to[key], new = found[-1].id, new + len(rows)
-            if len(found) < BATCH:
+            if len(found) < BATCH or not moved:  # one that repeats itself would be read for ever
                 break
         return new
 

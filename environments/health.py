@@ -73,7 +73,7 @@ def _component(name: str, entries: object) -> Component:
     observed = worst.get("observedValue")
     detail = "" if observed is None else f"{observed} {worst.get('observedUnit', '')}".strip()
     output = str(worst.get("output") or "")
-    return Component(name, _status(name, worst.get("status")), ", ".join(part for part in (detail, output) if part))
+    return Component(name, _status(name, worst.get("status")), output or detail)
 
 
 def _status(name: str, value: object) -> str:

@@ -14,7 +14,9 @@ from audit.actions import record
 from audit.actors import system
 from audit.models import Outcome
 from environments import adapters
+from environments.drivers.base import DriverError
 from environments.models import Environment, Slot
+from environments.secrets import SecretMissing
 from environments.target import StaleEpoch as StaleRole
 from environments.target import TargetError
 from environments.traffic.base import RouterError, RouterState, StaleEpoch
@@ -35,7 +37,7 @@ def repair_traffic(environment: Environment) -> bool:
     router = adapters.router(environment)
     found = router.read()
     wanted = adapters.server_weights(environment, environment.desired_weights)
-    if found.weights == wanted or found.epoch > environment.traffic_epoch:
+    if (found.weights == wanted and not _taken_out(found, wanted)) or found.epoch > environment.traffic_epoch:
         return False
     fresh = Environment.objects.get(pk=environment.pk)
     if (fresh.traffic_epoch, fresh.desired_weights) != (environment.traffic_epoch, environment.desired_weights):
@@ -45,8 +47,13 @@ def repair_traffic(environment: Environment) -> bool:
     return True
 
 
+def _taken_out(found: RouterState, wanted: dict[str, int]) -> list[str]:
+    """Servers that are to serve, but that somebody put into maintenance or drains: their weight alone brings nothing."""
+    return [name for name, weight in wanted.items() if weight and found.states.get(name, "").startswith(("MAINT", "DRAIN"))]
+
+
 def _shift_with_record(environment: Environment, found: RouterState, wanted: dict[str, int]) -> RouterState:
-    before = {"weights": found.weights, "epoch": found.epoch}
+    before = {"weights": found.weights, "epoch": found.epoch, "taken_out": _taken_out(found, wanted)}
     after = {"weights": wanted, "epoch": environment.traffic_epoch}
     _record("traffic.drift_repaired", environment, Outcome.INTENT, before, after)
     state = adapters.router(environment).shift(wanted, environment.traffic_epoch)
@@ -95,13 +102,13 @@ def _is_active(slot: Slot) -> bool:
 
 def reconcile(environment: Environment) -> None:
     """One look at an environment; trouble is logged and looked at again by the next."""
-    try:
-        repair_traffic(environment)
-        repair_writer(environment)
-    except (StaleEpoch, StaleRole) as error:
-        logger.info("%s: decided anew meanwhile: %s", environment, error)
-    except (RouterError, TargetError) as error:
-        logger.warning("%s: %s", environment, error)
+    for repair in (repair_traffic, repair_writer):  # a dead load balancer does not keep the role from being repaired
+        try:
+            repair(environment)
+        except (StaleEpoch, StaleRole) as error:
+            logger.info("%s: decided anew meanwhile: %s", environment, error)
+        except (RouterError, TargetError, DriverError, SecretMissing) as error:
+            logger.warning("%s: %s", environment, error)
 
 
 def _record(action: str, environment: Environment, outcome: Outcome, before: object, after: object) -> None:

@@ -12,12 +12,13 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import uvloop
 from django.db import DatabaseError, close_old_connections, connection
+from pydantic import ValidationError
 
 from environments.models import Environment, Instance, SampleRow
 from environments.probe import Prober, ProbeSpec
@@ -58,18 +59,40 @@ def from_row(data: Mapping[str, Any]) -> Sample:
     )
 
 
+def clean(sample: Sample) -> Sample:
+    """A sample that Postgres can keep, whatever the instance said: no NUL, no half character, no number that is none."""
+    started = sample.started_at
+    return replace(
+        sample,
+        error=_text(sample.error),
+        version=_text(sample.version),
+        components=tuple(Component(_text(part.name), part.status, _text(part.detail)) for part in sample.components),
+        started_at=started if started is None or math.isfinite(started) else None,
+        extra={_text(name): value for name, value in sample.extra.items() if math.isfinite(value)},
+    )
+
+
+def _text(text: str) -> str:
+    return text.replace("\x00", "\ufffd").encode(errors="replace").decode()
+
+
 def plans(is_busy: Callable[[Environment], bool]) -> dict[int, Plan]:
     """How each instance is to be sampled now, by its id; more often where ``is_busy`` says so.
 
-    An instance whose token cannot be read is left out, with a log line.
+    An instance whose token cannot be read, or whose environment has no valid policy, is left out, with a log line.
     """
     found: dict[int, Plan] = {}
     environments: dict[int, tuple[float, float]] = {}
     for environment in Environment.objects.all():
-        policy = environment.policy
+        try:
+            policy = environment.policy
+        except ValidationError as error:
+            logger.error("%s is not sampled, its policy is not valid: %s", environment, error)
+            continue
         interval = policy.watch_probe_seconds if is_busy(environment) else policy.probe_seconds
         environments[environment.pk] = (interval, policy.probe_timeout_seconds)
-    for instance in Instance.objects.select_related("slot").exclude(slot__role="stopped"):
+    sampled = Instance.objects.filter(slot__environment__in=environments).exclude(slot__role="stopped")
+    for instance in sampled.select_related("slot"):
         interval, timeout = environments[instance.slot.environment_id]
         try:
             spec = ProbeSpec(instance.pk, instance.base_url, resolve(instance.token_ref), timeout)
@@ -125,14 +148,16 @@ class Sampler:
         except DatabaseError as error:
             logger.warning("the inventory could not be read, sampling goes on as before: %s", error)
             connection.close()
-            return self._plans
+        except Exception:
+            logger.exception("the plans could not be made, sampling goes on as before")
+        return self._plans
 
     async def _follow(self, prober: Prober, key: int) -> None:
         """Sample one instance while it has a plan; one that did not answer is asked again at once, to confirm it."""
         answered = True
         while (plan := self._plans.get(key)) is not None and not self._stop.is_set():
             began = time.monotonic()
-            sample = await prober.sample(plan.spec)
+            sample = clean(await prober.sample(plan.spec))
             self._batch.put((key, sample))
             confirm = answered and not sample.ok
             answered = sample.ok

@@ -1,7 +1,7 @@
 """Accounts of the paper exchange: orders, fills and positions. Pure: no clock, no files, no network."""
 
 from collections import OrderedDict, deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
@@ -75,12 +75,18 @@ class Account:
     cash: Decimal = START_CASH
     positions: dict[str, Position] = field(default_factory=dict)
     orders: OrderedDict[int, Order] = field(default_factory=OrderedDict)
+    resting: dict[int, Order] = field(default_factory=dict)
     by_cloid: dict[str, int] = field(default_factory=dict)
     fills: deque[Fill] = field(default_factory=lambda: deque(maxlen=KEPT_FILLS))
 
     def open_orders(self) -> list[Order]:
         """Resting orders, oldest first."""
-        return [order for order in self.orders.values() if order.status == "open"]
+        return list(self.resting.values())
+
+    def settle(self, order: Order, status: str, at_ms: int) -> None:
+        """Ends an order's life on the book: filled or canceled."""
+        order.status, order.status_ms = status, at_ms
+        self.resting.pop(order.oid, None)
 
     def position(self, coin: str) -> Decimal:
         """The net size in coins; zero when there is none."""
@@ -104,7 +110,7 @@ class Book:
     def place(self, account: str, request: NewOrder, at_ms: int) -> tuple[Order, Fill | None]:
         """Fills the order at once, or lets it rest (Gtc). Raises OrderRejected with the exchange's words."""
         holder = self.account(account)
-        request = self._checked(holder, request)
+        self._check(holder, request)
         price = self.market.ask(request.coin) if request.side == "B" else self.market.bid(request.coin)
         crosses = request.limit >= price if request.side == "B" else request.limit <= price
         if not crosses and request.tif == "Ioc":
@@ -114,10 +120,11 @@ class Book:
 
     def cancel(self, account: str, coin: str, oid: int, at_ms: int) -> Order:
         """Takes a resting order off the book. Raises OrderRejected when there is none."""
-        order = self.account(account).orders.get(oid)
-        if order is None or order.status != "open" or order.request.coin != coin:
+        holder = self.account(account)
+        order = holder.resting.get(oid)
+        if order is None or order.request.coin != coin:
             raise OrderRejected("Order was never placed, already canceled, or filled.")
-        order.status, order.status_ms = "canceled", at_ms
+        holder.settle(order, "canceled", at_ms)
         return order
 
     def match_resting(self, at_ms: int) -> list[tuple[str, Fill]]:
@@ -131,14 +138,14 @@ class Book:
                 if not reached:
                     continue
                 if request.reduce_only and not _reduces(holder.position(request.coin), request.side):
-                    order.status, order.status_ms = "canceled", at_ms
+                    holder.settle(order, "canceled", at_ms)
                     continue
                 filled.append((name, self.execute(holder, order, request.limit, at_ms, crossed=False)))
         return filled
 
     def add(self, holder: Account, order: Order) -> Order:
         """Keeps an accepted order (also used to rebuild accounts from the log)."""
-        holder.orders[order.oid] = order
+        holder.orders[order.oid] = holder.resting[order.oid] = order
         if order.request.cloid:
             holder.by_cloid[order.request.cloid] = order.oid
         self.next_oid = max(self.next_oid, order.oid + 1)
@@ -154,14 +161,15 @@ class Book:
             size = min(size, abs(holder.position(request.coin)))
         before = holder.position(request.coin)
         pnl = _move(holder, request.coin, size if request.side == "B" else -size, price)
-        order.remaining, order.status, order.status_ms = Decimal(0), "filled", at_ms
+        order.remaining = Decimal(0)
+        holder.settle(order, "filled", at_ms)
         what = (order.oid, request.cloid, request.coin, request.side)
         fill = Fill(self.next_tid, *what, size, price, at_ms, before, pnl, crossed)
         self.next_tid += 1
         holder.fills.append(fill)
         return fill
 
-    def _checked(self, holder: Account, request: NewOrder) -> NewOrder:
+    def _check(self, holder: Account, request: NewOrder) -> None:
         coin = COIN_BY_NAME.get(request.coin)
         if coin is None:
             raise OrderRejected(f"Unknown asset {request.coin}.")
@@ -176,10 +184,9 @@ class Book:
         if request.reduce_only:
             if not _reduces(held, request.side):
                 raise OrderRejected("Reduce only order would increase position.")
-            return replace(request, size=min(request.size, abs(held)))
+            return
         if request.size * request.limit < MIN_ORDER_USD:
             raise OrderRejected("Order must have minimum value of $10.")
-        return request
 
 
 def _reduces(held: Decimal, side: Side) -> bool:

@@ -134,13 +134,13 @@ def _replay(book: Book, entry: dict[str, Any]) -> None:
         if status == "filled":
             book.execute(account, order, price, at_ms, crossed=True)
     elif entry["action"] in ("cancel", "fill"):
-        known = account.orders.get(entry["oid"])
-        if known is None or known.status != "open":
+        known = account.resting.get(entry["oid"])
+        if known is None:
             return
         if status == "filled":
             book.execute(account, known, Decimal(entry["px"]), at_ms, crossed=False)
         elif status == "canceled":
-            known.status, known.status_ms = "canceled", at_ms
+            account.settle(known, "canceled", at_ms)
 
 
 def _dump_order(order: Order) -> list[Any]:

@@ -39,7 +39,8 @@ class HandOver(StepCode):
             left = client.reconcile(actor="engine", reason=str(ctx.deployment))
             if left:
                 return Failed(f"{instance} still differs from the exchange in {', '.join(d.symbol for d in left)}")
-        return Done(f"{'; '.join(how)}. Positions reconciled, {corrected} corrected.")
+        before = "; ".join(how) or "Nothing traded before"
+        return Done(f"{before}. Positions reconciled, {corrected} corrected.")
 
     def _silence(self, ctx: Context, instance: Instance) -> str:
         force = bool(ctx.step.params.get("force"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from audit.actions import record
 from audit.actors import system
 from audit.models import Outcome as AuditOutcome
@@ -42,6 +44,11 @@ def set_and_read_back(ctx: Context) -> dict[str, int]:
     return adapters.router(ctx.environment).shift(wanted, ctx.environment.traffic_epoch).weights
 
 
+def in_words(weights: Mapping[str, int]) -> str:
+    """Weights for a person, the serving ones first: ``production-green-1 100, production-blue-1 0``."""
+    return ", ".join(f"{name} {weight}" for name, weight in sorted(weights.items(), key=lambda item: (-item[1], item[0])))
+
+
 class ShiftTraffic(StepCode):
     """Every new request goes to one slot."""
 
@@ -60,7 +67,7 @@ class ShiftTraffic(StepCode):
     def run(self, ctx: Context) -> Outcome:
         weights = set_and_read_back(ctx)
         failpoints.reach("between-shift-and-commit")
-        return Done(f"The load balancer answers {weights} under epoch {ctx.epoch}.", {"weights": weights})
+        return Done(f"The load balancer answers {in_words(weights)} under epoch {ctx.epoch}.", {"weights": weights})
 
     def commit(self, ctx: Context, done: Done) -> None:
         """All new requests are on the slot since now: the moment of promotion, or of the traffic's return."""
@@ -102,7 +109,7 @@ class RestoreLive(StepCode):
                     raise TargetUnreachable(trouble)
         for instance in ctx.instances():
             adapters.client(instance).set_role("ACTIVE", ctx.epoch, actor="engine", reason="abort")
-        return Done(f"The load balancer answers {weights}; {ctx.slot().name} trades.")
+        return Done(f"The load balancer answers {in_words(weights)}; {ctx.slot().name} trades.")
 
     def commit(self, ctx: Context, done: Done) -> None:
         """The live slot is the one that is to trade."""

@@ -62,9 +62,8 @@ def program_for(
 ) -> Program:
     """The supervisor's program for an instance: `python -m trading_system` in the folder of its release.
 
-    The same for every release, so the supervisor's configuration does not change with a deployment. env is added
-    to OPSC_INSTANCE, OPSC_PORT and OPSC_STATE_DIR. A process that dies comes back, in STANDBY, from the same release.
-    Creates the instance's folders.
+    The same for every release: the supervisor's configuration does not change with a deployment. Creates the folders.
+    env is added to OPSC_INSTANCE, _PORT and _STATE_DIR. A process that dies comes back from the same release.
     """
     slot = _slot(root, instance.name)
     instance.state_dir.mkdir(parents=True, exist_ok=True)
@@ -80,8 +79,7 @@ def program_for(
             "OPSC_PORT": str(instance.port),
             "OPSC_STATE_DIR": str(instance.state_dir),
             "PYTHONUNBUFFERED": "1",
-            # A release folder stays exactly what its artifact holds.
-            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",  # a release folder stays exactly what its artifact holds
             **env,
         },
         autostart=autostart,

@@ -11,10 +11,11 @@ import signal
 import sys
 import threading
 import time
+from typing import Any
 
 from environments.drivers.base import DriverError
 from opsconsole.config import ROOT
-from opsconsole.local.client import Console, ConsoleError
+from opsconsole.local.client import TERMINAL, Console, ConsoleError
 from opsconsole.local.paths import LocalServiceError
 from opsconsole.local.stack import Ports, Stack
 
@@ -89,11 +90,20 @@ def bring_up(console: Console, stack: Stack, progress) -> None:  # type: ignore[
         if console.get(f"environments/{environment}/")["live_slot"] is None
     }
     for environment, deployment in begun.items():
+        reached = console.wait(deployment, lambda found: found["status"] in TERMINAL or awaits_promotion(found))
+        if awaits_promotion(reached):
+            console.post(f"deployments/{deployment}/promote/", {"reason": "First release"})
         found = console.wait(deployment, timeout=60)
         if found["status"] != "succeeded":
             raise ConsoleError(f"{FIRST} could not be brought to {environment}: {found['failure_reason']}")
         progress(f"{FIRST} is live in {environment}")
     stack.start_load()
+
+
+def awaits_promotion(found: dict[str, Any]) -> bool:
+    """Whether a deployment, as the API shows it, waits for somebody to press Promote."""
+    gate = next(step for step in found["steps"] if step["name"] == "await_promotion")
+    return gate["status"] == "running" and str(gate["detail"]).startswith("Waiting for somebody")
 
 
 def welcome(stack: Stack) -> str:

@@ -200,8 +200,10 @@ def test_writers_finds_handovers_and_gaps() -> None:
     [
         [entry(1, "p-blue-1", 1), entry(2, "p-green-1", 2), entry(3, "p-blue-1", 1), entry(4, "p-green-1", 2)],
         [entry(1, "p-blue-1", 5), entry(2, "p-green-1", 5), entry(3, "p-blue-1", 5), entry(4, "p-green-1", 6)],
+        [entry(1, "p-blue-1", 5), entry(3, "p-green-1", 3), entry(4, "p-blue-1", 5)],
+        [entry(1, "p-blue-1", 5), entry(3, "p-blue-1", 4), entry(4, "p-blue-1", 5)],
     ],
-    ids=["older epoch", "back within one epoch"],
+    ids=["older epoch", "back within one epoch", "epoch never granted here", "older epoch of the same slot"],
 )
 def test_writers_finds_two_at_once(log: list[dict[str, object]], tmp_path: Path) -> None:
     found = find_writers(log, "p")

@@ -8,20 +8,22 @@ import threading
 import time
 from dataclasses import asdict
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from django.db import DataError, transaction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from environments.models import Environment, Instance, SampleRow, Slot
 from environments.probe import ProbeSpec
 from environments.sample import Component, Sample
-from environments.sampling import Plan, Sampler, from_row, keep_rows, plans, to_row
+from environments.sampling import Plan, Sampler, clean, from_row, keep_rows, plans, to_row
 from environments.tasks import prune_samples
 from opsconsole.local.ports import free_ports
 from tests.deployments.world import until
 
-TEXT = st.text(max_size=20)
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=20)
 COUNT = st.integers(min_value=0, max_value=2**53)
 NUMBER = st.floats(allow_nan=False, allow_infinity=False)
 MOMENT = st.floats(min_value=0, max_value=4e9)
@@ -82,13 +84,56 @@ def test_it_does_so_through_the_database(instances):
         {"started_at": math.nan},
     ],
 )
-def test_what_one_instance_says_does_not_lose_the_samples_of_the_others(instances, bad):
+def test_whatever_an_instance_says_can_be_kept(instances, bad):
     """Postgres takes neither NUL nor half characters nor NaN in JSON; a batch is one statement."""
-    good = Sample(at=time.time(), ok=True)
-    keep_rows([(instances[0].pk, Sample(at=time.time(), ok=True, **bad)), (instances[1].pk, good)])
-    assert from_row(SampleRow.objects.get(instance=instances[1]).data) == good
-    kept = from_row(SampleRow.objects.get(instance=instances[0]).data)
-    assert kept.ok and [part.status for part in kept.components] == [part.status for part in bad.get("components", ())]
+    sample = Sample(at=time.time(), ok=True, **bad)
+    with pytest.raises(DataError), transaction.atomic():
+        keep_rows([(instances[0].pk, sample)])
+    keep_rows([(instances[0].pk, clean(sample))])
+    kept = from_row(SampleRow.objects.get().data)
+    assert kept.ok and [part.status for part in kept.components] == [part.status for part in sample.components]
+
+
+@given(SAMPLES)
+@settings(max_examples=100, deadline=None)
+def test_a_good_sample_is_kept_as_it_is(sample):
+    assert clean(sample) == sample
+
+
+class Nonsense(BaseHTTPRequestHandler):
+    """An instance whose health answer holds what Postgres refuses."""
+
+    def do_GET(self) -> None:
+        """Every read of a probe."""
+        check = {"status": "fail", "output": "disk \x00 and \ud800"}
+        answers = {
+            "/healthz": json.dumps({"status": "fail", "version": "v1\x00", "checks": {"database:responseTime": check}}),
+            "/metrics": "trading_open_orders 1\nprocess_start_time_seconds NaN\n",
+            "/v1/state": json.dumps({"role": "ACTIVE", "epoch": 1}),
+        }
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(answers[self.path].encode())
+
+    def log_message(self, *_) -> None:
+        """Says nothing."""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_instance_that_talks_nonsense_does_not_lose_the_samples_of_the_others(instances):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Nonsense)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    good, bad = instances[:2]
+    found = {
+        good.pk: Plan(ProbeSpec(good.pk, f"http://127.0.0.1:{free_ports(1)[0]}", "token", 0.5), 0.1),
+        bad.pk: Plan(ProbeSpec(bad.pk, f"http://127.0.0.1:{server.server_port}", "token", 0.5), 0.1),
+    }
+    with Running(keep_rows, lambda: found):
+        for one in (good, bad):
+            until(lambda one=one: SampleRow.objects.filter(instance=one).exists(), f"{one} is kept", seconds=10)
+    server.shutdown()
+    kept = from_row(SampleRow.objects.filter(instance=bad).first().data)
+    assert kept.components[0].status == "fail" and "disk" in kept.components[0].detail, kept.error
 
 
 def test_an_instance_that_was_removed_meanwhile_is_left_out(instances):

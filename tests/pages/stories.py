@@ -187,9 +187,7 @@ def all_pass(subject: Deployment) -> None:
             verdict(subject, rule.name, rule.kind, "pass", "", supported=True)
 
 
-def measured(
-    subject: Deployment, version: str, *, seconds: int = 30, errors: float = 0.001, p99: float = 10.2
-) -> None:
+def measured(subject: Deployment, version: str, *, seconds: int = 30, errors: float = 0.001, p99: float = 10.2) -> None:
     """Half a second apart: error rate, p99, win rate."""
     now = timezone.now()
     Measurement.objects.bulk_create(
@@ -363,10 +361,19 @@ def rolled_back(environment: Environment, old: Release, new: Release) -> tuple[D
     found.fault_after, found.traffic_back_at = now - timedelta(seconds=8.9), now - timedelta(seconds=8)
     found.finished_at = now - timedelta(seconds=6)
     found.save()
-    back = deployment(
-        environment,
-        new,
-        old,
+    back = _way_back(found)
+    live(environment, "blue", old.version)
+    sampled(environment.slots.get(name="blue"), "ACTIVE")
+    return found, back
+
+
+def _way_back(found: Deployment) -> Deployment:
+    """The finished rollback of a deployment."""
+    assert found.from_release is not None
+    return deployment(
+        found.environment,
+        found.to_release,
+        found.from_release,
         5,
         Status.SUCCEEDED,
         age=8,
@@ -374,15 +381,11 @@ def rolled_back(environment: Environment, old: Release, new: Release) -> tuple[D
         reason=found.failure_reason,
         from_slot="green",
         to_slot="blue",
-        promoted_at=now - timedelta(seconds=8),
-        handover_at=now - timedelta(seconds=8),
-        traffic_back_at=now - timedelta(seconds=8),
-        finished_at=now - timedelta(seconds=6),
+        promoted_at=found.traffic_back_at,
+        handover_at=found.traffic_back_at,
+        traffic_back_at=found.traffic_back_at,
+        finished_at=found.finished_at,
     )
-    live(environment, "blue", old.version)
-    slots = {slot.name: slot for slot in environment.slots.all()}
-    sampled(slots["blue"], "ACTIVE")
-    return found, back
 
 
 def succeeded(environment: Environment, old: Release, new: Release) -> Deployment:

@@ -7,6 +7,8 @@ import re
 import pytest
 
 from audit.models import Record
+from deployments.acts import panel
+from deployments.live_page import build, load
 from deployments.models import Deployment
 
 
@@ -96,7 +98,9 @@ def test_without_a_script_the_link_of_a_button_leads_to_its_open_dialog(browser,
 @pytest.mark.parametrize("role", ["operator", "developer"])
 def test_who_may_not_act_is_offered_nothing_and_told_who_can(role, request, browser, story):
     deployment = story("recommended", "v1.3.0")
-    client = browser(request.getfixturevalue(role))
+    user = request.getfixturevalue(role)
+    client = browser(user)
+    assert panel(user, build(load(user, deployment.pk))).offers == ()
     html = client.get(f"/deployments/{deployment.pk}/").content.decode()
     assert '<form method="post" action="/deployments/' not in html and "confirm-rollback" not in html
     assert "Acting on production takes: Admin." in html
@@ -129,5 +133,10 @@ def test_an_unknown_act_is_not_found(browser, admin, story):
     assert browser(admin).post(f"/deployments/{story('running').pk}/explode/", {"reason": "x"}).status_code == 404
 
 
-def test_an_act_is_a_post(browser, admin, story):
-    assert browser(admin).get(f"/deployments/{story('running').pk}/abort/").status_code == 405
+def test_loading_an_act_again_does_nothing_and_leads_to_the_page(browser, admin, story):
+    deployment = story("running")
+    response = browser(admin).get(f"/deployments/{deployment.pk}/abort/?confirm=confirm-abort")
+    assert response.status_code == 302
+    assert response["Location"] == f"/deployments/{deployment.pk}/?confirm=confirm-abort"
+    deployment.refresh_from_db()
+    assert deployment.status == "running"

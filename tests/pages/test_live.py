@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from django.utils import timezone
 
 from accounts.topics import Reload, UnknownTopic, draw, find
 from deployments import live as deployment_live
@@ -40,7 +41,7 @@ def test_the_acts_are_fetched_again_when_the_state_changes(story):
     before = draw(f"deployment.{deployment.pk}").regions["actions"]
     assert isinstance(before, Reload) and before.url == f"/deployments/{deployment.pk}/actions/"
     assert draw(f"deployment.{deployment.pk}").regions["actions"] == before
-    deployment.status = "held"
+    deployment.handover_at = timezone.now()  # the status stays, but abort gives way to roll back
     deployment.save()
     assert draw(f"deployment.{deployment.pk}").regions["actions"] != before
 

@@ -92,6 +92,7 @@ def test_an_old_reading_is_no_data(browser, admin, story, production):
         instance.samples.update(at=timezone.now() - timedelta(seconds=42))
     text = words(browser(admin).get(f"/deployments/{deployment.pk}/"))
     assert "production-green-1 no reading for 42 s" in text
+    assert re.search(r"Node connection No data", text) and not re.search(r"Node connection Pass", text)
 
 
 def test_a_failed_check_comes_first(browser, admin, story, production):
