@@ -9,10 +9,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+
+import httpx
 
 from environments.drivers.base import DriverError
 from opsconsole.bench import faults, gap, kills, probe, shifts
@@ -32,6 +36,15 @@ ON_BED: dict[str, Callable[[Bed], list[Figure]]] = {
 }
 """The measurements that need a running installation, in the order in which they are taken."""
 NAMES = ("probe", *ON_BED)
+TROUBLE = (
+    LocalServiceError,
+    DriverError,
+    ConsoleError,
+    httpx.HTTPError,
+    subprocess.TimeoutExpired,
+    RuntimeError,
+)
+"""What ends a run early; what was measured until then is still shown."""
 
 
 def main() -> int:
@@ -42,11 +55,13 @@ def main() -> int:
     )
     wanted = parser.parse_args().only or list(NAMES)
     began, load_before = time.monotonic(), os.getloadavg()[0]
+    # As Ctrl-C: what was started is stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     figures: list[Figure] = []
     problem = ""
     try:
         take(wanted, figures)
-    except (LocalServiceError, DriverError, ConsoleError) as error:
+    except TROUBLE as error:
         problem = str(error)
     machine = {"cores": os.cpu_count(), "load_before": load_before, "load_after": os.getloadavg()[0]}
     write(figures, machine, time.monotonic() - began, problem)

@@ -84,11 +84,13 @@ def _figure(
         "the same without a shift": [control["latency_ms"]["p50"], control["latency_ms"]["p99"]],
         "floor: bare call of the load balancer, p50 ms": round(floor, 3),
         "bare calls": len(answer["bare_ms"]),
-        "worker began after p50, p99 ms": _p50_p99([shift["taken_ms"] for shift in done]),
+        "of it until a worker had claimed it p50, p99 ms": _p50_p99([shift["taken_ms"] for shift in done]),
         "as the console says p50, p99 ms": _p50_p99([shift["console_ms"] for shift in done]),
     }
     if figure.p50 is not None:
         figure.notes["ratio to the floor (p50)"] = round(figure.p50 / floor, 1)
+    if figure.p99 is not None:
+        figure.notes["ratio to the floor (p99)"] = round(figure.p99 / floor, 1)
     if len(done) != shifts:
         rest = ", ".join(f"{shift['id']} {shift['status']}" for shift in answer["shifts"] if shift not in done)
         figure.wrong.append(f"{len(done)} of {shifts} shifts ended: {rest}")

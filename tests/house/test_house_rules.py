@@ -7,23 +7,32 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCT = ("opsconsole", "deployments", "environments", "accounts", "audit", "demo")
 APPS = ("deployments", "environments", "accounts", "audit")
 LONGEST_FILE, LONGEST_FUNCTION = 400, 40
-MAY_POLL = ("opsconsole/local", "opsconsole/bench", "opsconsole/management/commands/bench_", "environments/drivers/rpc.py", "demo")
+MAY_POLL = (
+    "opsconsole/local",
+    "opsconsole/bench",
+    "opsconsole/management/commands/bench_",
+    "environments/drivers/rpc.py",
+    "demo",
+)
 """Whoever waits for processes that tell nothing by themselves, and what measures from outside; nowhere else."""
-UNDOCUMENTED = {"Meta", "Migration", "Command"}
-FRAMEWORK = {"ready", "add_arguments", "handle", "dispatch", "get", "post", "save", "clean", "extra"}
+UNDOCUMENTED = {"Meta", "Command"}
+TOLD_BY_BASE = ("AppConfig", "QuerySet", "TextChoices", "ObjectPermissionBase")
+"""What such a class is, its base says."""
+FRAMEWORK = frozenset({"ready", "add_arguments", "handle", "dispatch", "get", "post", "save", "clean", "extra"})
 """Names that Django, DRF or a base class here define and document."""
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def files(*folders: str) -> list[Path]:
     return sorted(
-        path for folder in folders for path in (ROOT / folder).rglob("*.py") if not {"node_modules", ".venv"} & {*path.parts}
+        path
+        for folder in folders
+        for path in (ROOT / folder).rglob("*.py")
+        if not {"node_modules", ".venv"} & {*path.parts}
     )
 
 
@@ -59,28 +68,36 @@ def test_no_function_is_too_long():
     assert {name: lines for name, lines in found.items() if lines > LONGEST_FUNCTION} == {}
 
 
-def public(body: list[ast.stmt], overrides: bool = False) -> Iterator[Function | ast.ClassDef]:
-    """Public functions and classes of a body, and the methods of those classes."""
+def base_names(node: ast.ClassDef) -> set[str]:
+    """Last parts of the bases: ``QuerySet`` of ``models.QuerySet["Deployment"]``."""
+    bases = [base.value if isinstance(base, ast.Subscript) else base for base in node.bases]
+    return {ast.unparse(base).rsplit(".", 1)[-1] for base in bases}
+
+
+@cache
+def documented_methods() -> dict[str, set[str]]:
+    """Class name to the names of its documented methods: who overrides one need not repeat it."""
+    found: dict[str, set[str]] = {}
+    for path in files(*PRODUCT):
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.ClassDef):
+                documented = {one.name for one in node.body if isinstance(one, Function) and ast.get_docstring(one)}
+                found.setdefault(node.name, set()).update(documented)
+    return found
+
+
+def silent_in(body: list[ast.stmt], told: frozenset[str] = frozenset()) -> Iterator[Function | ast.ClassDef]:
+    """Public functions, classes and methods without a docstring, but those that a base or a framework explains."""
     for node in body:
-        if not isinstance(node, (Function, ast.ClassDef)) or node.name.startswith("_"):
+        if not isinstance(node, Function | ast.ClassDef) or node.name.startswith("_") or node.name in told:
             continue
         if isinstance(node, ast.ClassDef):
-            if node.name in UNDOCUMENTED:
+            inherited = frozenset(method for base in base_names(node) for method in documented_methods().get(base, ()))
+            yield from silent_in(node.body, inherited | (FRAMEWORK if node.bases else frozenset()))
+            if node.name in UNDOCUMENTED or any(name.endswith(TOLD_BY_BASE) for name in base_names(node)):
                 continue
+        if ast.get_docstring(node) is None:
             yield node
-            yield from public(node.body, overrides=bool(node.bases))
-        elif not (overrides and node.name in FRAMEWORK):
-            yield node
-
-
-def is_told_elsewhere(path: Path, node: Function | ast.ClassDef) -> bool:
-    """A Django app's configuration, tables that guardian only wants to exist, and the body of a Protocol or an override."""
-    if isinstance(node, ast.ClassDef):
-        bases = {base.id for base in node.bases if isinstance(base, ast.Name)} | {
-            base.attr for base in node.bases if isinstance(base, ast.Attribute)
-        }
-        return bool(bases & {"AppConfig", "QuerySet", "TextChoices"}) or any(name.endswith("PermissionBase") for name in bases)
-    return any(isinstance(one, ast.Name) and one.id == "override" for one in node.decorator_list)
 
 
 def test_everything_public_says_what_it_is_for():
@@ -88,8 +105,7 @@ def test_everything_public_says_what_it_is_for():
         f"{where(path, node)} {node.name}"
         for path in files(*PRODUCT)
         if not is_migration(path)
-        for node in public(tree(path).body)
-        if ast.get_docstring(node) is None and not is_told_elsewhere(path, node)
+        for node in silent_in(tree(path).body)
     ]
     assert silent == []
 
@@ -98,7 +114,9 @@ def test_every_module_says_what_it_is():
     silent = [
         where(path)
         for path in files(*PRODUCT)
-        if not is_migration(path) and path.name not in ("__init__.py", "apps.py", "audit.py") and path.read_text().strip()
+        if not is_migration(path)
+        and path.name not in ("__init__.py", "apps.py", "audit.py")
+        and path.read_text().strip()
         if ast.get_docstring(tree(path)) is None
     ]
     assert silent == []
@@ -119,7 +137,9 @@ def test_no_signals():
         f"{where(path, node)} {name}"
         for path in files(*APPS, "opsconsole")
         for node, name in imports(path)
-        if name.startswith(("django.db.models.signals", "django.dispatch", "django.core.signals", "django.contrib.auth.signals"))
+        if name.startswith(
+            ("django.db.models.signals", "django.dispatch", "django.core.signals", "django.contrib.auth.signals")
+        )
     ]
     assert found == []
 
@@ -137,6 +157,9 @@ def test_the_product_waits_for_events_and_does_not_sleep():
 
 def test_the_demo_is_reached_over_the_network_only():
     found = [
-        f"{where(path, node)} {name}" for path in files(*APPS) for node, name in imports(path) if name.split(".")[0] == "demo"
+        f"{where(path, node)} {name}"
+        for path in files(*APPS)
+        for node, name in imports(path)
+        if name.split(".")[0] == "demo"
     ]
     assert found == []
