@@ -1,4 +1,4 @@
-"""Rings open pages: "this topic changed". A lost ring costs a page up to a second, never data, so nothing waits for it."""
+"""Rings open pages: "this topic changed". A lost ring costs a page a second, never data, so nothing waits for it."""
 
 from __future__ import annotations
 

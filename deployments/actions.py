@@ -272,9 +272,13 @@ def _lock(actor: Actor, deployment: Deployment, token: str | None) -> Deployment
     found = Deployment.objects.filter(pk=deployment.pk)
     # First the lock, then the reading: a row that is joined to a locked one may be as old as the wait for the lock.
     found.select_for_update().values_list("pk").get()
-    locked = found.select_related("environment", "from_release__service", "to_release__service", "from_slot", "to_slot").get()
+    locked = found.select_related(
+        "environment", "from_release__service", "to_release__service", "from_slot", "to_slot"
+    ).get()
     if token is not None and token != locked.state_token:
-        raise WrongState(f"The state changed to {locked.get_status_display()} meanwhile. Nothing was done.", locked.status)
+        raise WrongState(
+            f"The state changed to {locked.get_status_display()} meanwhile. Nothing was done.", locked.status
+        )
     return locked
 
 
@@ -350,7 +354,12 @@ def _plan(deployment: Deployment, specs: list[Any]) -> None:
     first = deployment.steps.count()
     Step.objects.bulk_create(
         Step(
-            deployment=deployment, index=first + i, name=spec.name, title=spec.title, queue=spec.queue, params=spec.params
+            deployment=deployment,
+            index=first + i,
+            name=spec.name,
+            title=spec.title,
+            queue=spec.queue,
+            params=spec.params,
         )
         for i, spec in enumerate(specs)
     )
@@ -366,8 +375,8 @@ def _refuse_when_busy(environment: Environment) -> None:
     blocking = Deployment.objects.filter(environment=environment, status__in=UNFINISHED).order_by("-id").first()
     if blocking is not None:
         raise Blocked(
-            f"Deployment {blocking.pk} ({blocking.to_release}) of {environment} is {blocking.get_status_display().lower()}. "
-            "Wait for its end, abort it or roll it back.",
+            f"Deployment {blocking.pk} ({blocking.to_release}) of {environment} is "
+            f"{blocking.get_status_display().lower()}. Wait for its end, abort it or roll it back.",
             blocking.pk,
         )
 

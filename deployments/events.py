@@ -1,4 +1,4 @@
-"""What the outside of this app is told when a deployment changes: open pages and the workers. Both only after commit."""
+"""Who is told when a deployment changes: open pages and the workers, both only after the commit."""
 
 from __future__ import annotations
 
@@ -16,13 +16,11 @@ logger = logging.getLogger(__name__)
 
 def publish(deployment: Deployment) -> None:
     """Open pages that show this deployment redraw what changed."""
-    doorbell.ring_on_commit(
-        (f"deployment.{deployment.pk}", f"environment.{deployment.environment_id}", "overview")
-    )
+    doorbell.ring_on_commit((f"deployment.{deployment.pk}", f"environment.{deployment.environment_id}", "overview"))
 
 
 def work(deployment: Deployment, queue: str) -> None:
-    """Ask a worker of a queue to look at a deployment now; when the broker is dead the monitor finds the row instead."""
+    """Ask a worker of a queue to look at a deployment now; when the broker is dead the monitor finds the row."""
     deployment_id = deployment.pk
     transaction.on_commit(lambda: ring_worker(deployment_id, queue))
 

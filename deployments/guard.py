@@ -51,7 +51,9 @@ class Guard:
         for instance_id, sample in batch:
             self._recent[instance_id].append(sample)
         deployments = list(
-            Deployment.objects.active().select_related("environment__live_slot", "from_release", "to_release", "to_slot")
+            Deployment.objects.active().select_related(
+                "environment__live_slot", "from_release", "to_release", "to_slot"
+            )
         )
         for gone in self._since_promotion.keys() - {deployment.pk for deployment in deployments}:
             del self._since_promotion[gone]
@@ -83,9 +85,7 @@ class Guard:
             values=_values(summarise_many(window)) | {"mismatches": _mismatches(window)},
         )
 
-    def _judge(
-        self, deployment: Deployment, instances: dict[int, str], batch: Sequence[tuple[int, Sample]]
-    ) -> None:
+    def _judge(self, deployment: Deployment, instances: dict[int, str], batch: Sequence[tuple[int, Sample]]) -> None:
         if deployment.promoted_at is None or deployment.is_rollback or deployment.from_release is None:
             return
         samples = self._history(deployment, instances, batch)
@@ -121,7 +121,7 @@ class Guard:
 
 
 def keep_verdicts(deployment: Deployment, verdicts: Sequence[Verdict]) -> None:
-    """Store the verdicts: a changed one is a new row and an audit record, an unchanged one only gets the new numbers."""
+    """Store the verdicts: a changed one is a new row and an audit record, an unchanged one gets the new numbers."""
     now = datetime.now(UTC)
     current = {row.rule: row for row in VerdictRow.objects.filter(deployment=deployment, is_current=True)}
     same: list[VerdictRow] = []

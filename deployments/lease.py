@@ -80,7 +80,9 @@ class Lease:
 
     def release(self) -> None:
         """Give the lease back, when it is still ours."""
-        Deployment.objects.filter(pk=self.deployment_id, lease_epoch=self.epoch).update(lease_expires_at=None, lease_holder="")
+        Deployment.objects.filter(pk=self.deployment_id, lease_epoch=self.epoch).update(
+            lease_expires_at=None, lease_holder=""
+        )
 
     def _beat(self) -> None:
         try:

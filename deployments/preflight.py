@@ -45,18 +45,24 @@ def live_release(environment: Environment) -> Release | None:
 def _same_service(environment: Environment, release: Release, strategy: str) -> CheckResult:
     ok = release.service_id == environment.service_id
     detail = f"{release} is a release of {release.service}; {environment} runs {environment.service}."
-    return CheckResult("service", "Same service", ok, detail, "" if ok else f"Choose a release of {environment.service}.")
+    return CheckResult(
+        "service", "Same service", ok, detail, "" if ok else f"Choose a release of {environment.service}."
+    )
 
 
 def _not_live(environment: Environment, release: Release, strategy: str) -> CheckResult:
     slot = environment.live_slot
     ok = slot is None or (slot.version, slot.digest) != (release.version, release.digest)
     live = f"{slot.version} is live on {slot.name}." if slot else "Nothing is live yet."
-    return CheckResult("not_live", "Not live already", ok, live, "" if ok else "Choose another release; this one serves already.")
+    return CheckResult(
+        "not_live", "Not live already", ok, live, "" if ok else "Choose another release; this one serves already."
+    )
 
 
 def _artifact(environment: Environment, release: Release, strategy: str) -> CheckResult:
-    return _verified("artifact", "Artifact verified", release, "Build the release again and register it under a new version.")
+    return _verified(
+        "artifact", "Artifact verified", release, "Build the release again and register it under a new version."
+    )
 
 
 def _rollback_ready(environment: Environment, release: Release, strategy: str) -> CheckResult:
@@ -79,11 +85,17 @@ def _router(environment: Environment, release: Release, strategy: str) -> CheckR
     try:
         state = adapters.router(environment).read()
     except RouterError as error:
-        return CheckResult("router", title, False, str(error), "Start the load balancer; the supervisor should do so by itself.")
+        return CheckResult(
+            "router", title, False, str(error), "Start the load balancer; the supervisor should do so by itself."
+        )
     wanted = adapters.server_weights(environment, environment.desired_weights)
     if environment.live_slot is not None and state.weights != wanted:
         return CheckResult(
-            "router", title, False, f"It serves {state.weights}, but {wanted} is wanted.", "Wait for the repair, which takes two seconds."
+            "router",
+            title,
+            False,
+            f"It serves {state.weights}, but {wanted} is wanted.",
+            "Wait for the repair, which takes two seconds.",
         )
     return CheckResult("router", title, True, f"Epoch {state.epoch}, weights {state.weights}.")
 
@@ -93,7 +105,9 @@ def _driver(environment: Environment, release: Release, strategy: str) -> CheckR
     slot = environment.slots.first()
     instance = slot.instances.first() if slot else None
     if instance is None:
-        return CheckResult("driver", title, False, f"{environment} has no instance.", "Add one to the system definition.")
+        return CheckResult(
+            "driver", title, False, f"{environment} has no instance.", "Add one to the system definition."
+        )
     try:
         status = adapters.driver(environment).status(adapters.instance_spec(instance))
     except DriverError as error:

@@ -55,4 +55,6 @@ def save_new(release: Release) -> None:
         with transaction.atomic():
             release.save()
     except IntegrityError as error:
-        raise ReleaseExists(f"{release.version} of {release.service} is registered already; releases never change.") from error
+        raise ReleaseExists(
+            f"{release.version} of {release.service} is registered already; releases never change."
+        ) from error

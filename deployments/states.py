@@ -44,7 +44,9 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.DRAFT: frozenset({Status.AWAITING_APPROVAL, Status.PENDING, Status.ABORTED}),
     Status.AWAITING_APPROVAL: frozenset({Status.PENDING, Status.ABORTED}),
     Status.PENDING: frozenset({Status.RUNNING, Status.ABORTING, Status.FAILING, Status.HELD}),
-    Status.RUNNING: frozenset({Status.HELD, Status.WATCHING, Status.SUCCEEDED, Status.ABORTING, Status.FAILING, Status.FAILED}),
+    Status.RUNNING: frozenset(
+        {Status.HELD, Status.WATCHING, Status.SUCCEEDED, Status.ABORTING, Status.FAILING, Status.FAILED}
+    ),
     Status.HELD: frozenset({Status.RUNNING, Status.WATCHING, Status.ABORTING, Status.FAILING}),
     Status.WATCHING: frozenset({Status.HELD, Status.RUNNING, Status.SUCCEEDED, Status.FAILING}),
     Status.ABORTING: frozenset({Status.ABORTED, Status.FAILED}),

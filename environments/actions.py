@@ -51,7 +51,9 @@ def _refuse_taken_names(service: Service, definition: SystemDefinition) -> None:
         slots = set(Slot.objects.filter(environment__name=name).values_list("name", flat=True))
         if slots and slots != set(wanted.slots):
             kept = ", ".join(sorted(slots))
-            raise DefinitionError(f"the environment {name} has the slots {kept}, which deployments refer to; keep these names")
+            raise DefinitionError(
+                f"the environment {name} has the slots {kept}, which deployments refer to; keep these names"
+            )
 
 
 def _environment(service: Service, name: str, position: int, wanted: EnvironmentDefinition) -> Environment:

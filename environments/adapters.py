@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from environments.drivers.base import InstanceSpec, SlotDriver
 from environments.drivers import supervisord
+from environments.drivers.base import InstanceSpec, SlotDriver
 from environments.drivers.supervisord import SupervisordDriver
 from environments.models import Environment, Instance, Slot
 from environments.secrets import resolve
@@ -44,6 +44,4 @@ def instance_spec(instance: Instance) -> InstanceSpec:
 def server_weights(environment: Environment, slot_weights: Mapping[str, int]) -> dict[str, int]:
     """The load balancer's weights, one per instance, from the weights of the slots; a slot not named gets 0."""
     slots: list[Slot] = list(environment.slots.prefetch_related("instances"))
-    return {
-        instance.name: int(slot_weights.get(slot.name, 0)) for slot in slots for instance in slot.instances.all()
-    }
+    return {instance.name: int(slot_weights.get(slot.name, 0)) for slot in slots for instance in slot.instances.all()}

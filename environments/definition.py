@@ -152,7 +152,7 @@ def load(path: Path, allowed_hosts: set[str], variables: Mapping[str, str] | Non
     """Read and validate a definition file.
 
     Raises:
-        DefinitionError: the file is missing, no YAML, not valid, or names a host that is not allowed (OPSC_TARGET_HOSTS).
+        DefinitionError: the file is missing, no YAML, not valid, or names a host outside OPSC_TARGET_HOSTS.
     """
     try:
         document = yaml.safe_load(path.read_text())

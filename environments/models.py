@@ -107,7 +107,9 @@ class Instance(models.Model):
     """One process of a slot."""
 
     slot = models.ForeignKey(Slot, on_delete=models.CASCADE, related_name="instances")
-    name = models.CharField(max_length=80, unique=True, help_text="Also the supervisor's and the load balancer's name for it.")
+    name = models.CharField(
+        max_length=80, unique=True, help_text="Also the supervisor's and the load balancer's name for it."
+    )
     base_url = models.CharField(max_length=200)
     token_ref = models.CharField(max_length=200, help_text="Where the bearer token is: env:NAME or file:PATH.")
 

@@ -41,8 +41,12 @@ class RuleSpec(BaseModel):
         description="Fails beyond this: a share for error_rate (0.01 is 1 %), a factor of the baseline for latency, "
         "a relative drop for win_rate (0.20 is 20 %).",
     )
-    times_baseline: float | None = Field(default=None, description="error_rate: fails beyond this factor of the baseline.")
-    minimum: int = Field(default=0, ge=0, description="Observations needed before a verdict other than no_data is given.")
+    times_baseline: float | None = Field(
+        default=None, description="error_rate: fails beyond this factor of the baseline."
+    )
+    minimum: int = Field(
+        default=0, ge=0, description="Observations needed before a verdict other than no_data is given."
+    )
     no_data: Literal["hold", "inform"] = Field(
         default="hold", description="Without data the deployment holds, or goes on and only says so."
     )
@@ -51,7 +55,9 @@ class RuleSpec(BaseModel):
 def default_rules() -> tuple[RuleSpec, ...]:
     """The rules of the specification, parts 4 and 7."""
     return (
-        RuleSpec(name="Error rate", kind=RuleKind.ERROR_RATE, action="rollback", fail=0.01, times_baseline=10, minimum=50),
+        RuleSpec(
+            name="Error rate", kind=RuleKind.ERROR_RATE, action="rollback", fail=0.01, times_baseline=10, minimum=50
+        ),
         RuleSpec(name="Position mismatch", kind=RuleKind.POSITION_MISMATCH, action="rollback"),
         RuleSpec(name="Critical components", kind=RuleKind.COMPONENT, action="rollback"),
         RuleSpec(name="Answers", kind=RuleKind.AVAILABILITY, action="rollback"),
@@ -59,7 +65,13 @@ def default_rules() -> tuple[RuleSpec, ...]:
         RuleSpec(name="Trading halted", kind=RuleKind.TRADING_HALTED, action="rollback"),
         RuleSpec(name="Latency p99", kind=RuleKind.LATENCY, action="recommend", warn=3, fail=5, minimum=200),
         RuleSpec(
-            name="Win rate", kind=RuleKind.WIN_RATE, action="recommend", warn=0.15, fail=0.20, minimum=30, no_data="inform"
+            name="Win rate",
+            kind=RuleKind.WIN_RATE,
+            action="recommend",
+            warn=0.15,
+            fail=0.20,
+            minimum=30,
+            no_data="inform",
         ),
     )
 
@@ -76,15 +88,23 @@ class Policy(BaseModel):
     stable_seconds: float = Field(
         default=3600, gt=0, description="Stable for this long after promotion: the deployment is marked successful."
     )
-    baseline_seconds: float = Field(default=300, gt=0, description="How far back the live slot is measured before the shift.")
-    healthy_passes: int = Field(default=3, ge=1, description="Consecutive healthy probes before a new slot counts as healthy.")
+    baseline_seconds: float = Field(
+        default=300, gt=0, description="How far back the live slot is measured before the shift."
+    )
+    healthy_passes: int = Field(
+        default=3, ge=1, description="Consecutive healthy probes before a new slot counts as healthy."
+    )
     start_timeout_seconds: float = Field(default=60, gt=0, description="A new slot must be healthy within this time.")
-    smoke_timeout_seconds: float = Field(default=60, gt=0, description="The system's own smoke tests must end within this time.")
+    smoke_timeout_seconds: float = Field(
+        default=60, gt=0, description="The system's own smoke tests must end within this time."
+    )
     probe_seconds: float = Field(default=1.0, ge=0.1, description="Every instance is sampled this often.")
     watch_probe_seconds: float = Field(
         default=0.5, ge=0.1, description="Sampling interval while a deployment is between start and end."
     )
-    probe_timeout_seconds: float = Field(default=0.8, gt=0, description="An instance that answers later counts as not answering.")
+    probe_timeout_seconds: float = Field(
+        default=0.8, gt=0, description="An instance that answers later counts as not answering."
+    )
     confirmations: int = Field(
         default=2, ge=1, description="Consecutive probes without an answer before the availability rule fails."
     )

@@ -48,8 +48,10 @@ def repair_traffic(environment: Environment) -> bool:
 
 
 def _taken_out(found: RouterState, wanted: dict[str, int]) -> list[str]:
-    """Servers that are to serve, but that somebody put into maintenance or drains: their weight alone brings nothing."""
-    return [name for name, weight in wanted.items() if weight and found.states.get(name, "").startswith(("MAINT", "DRAIN"))]
+    """Servers that are to serve, but that somebody drains or put into maintenance: their weight brings nothing."""
+    return [
+        name for name, weight in wanted.items() if weight and found.states.get(name, "").startswith(("MAINT", "DRAIN"))
+    ]
 
 
 def _shift_with_record(environment: Environment, found: RouterState, wanted: dict[str, int]) -> RouterState:
@@ -57,7 +59,9 @@ def _shift_with_record(environment: Environment, found: RouterState, wanted: dic
     after = {"weights": wanted, "epoch": environment.traffic_epoch}
     _record("traffic.drift_repaired", environment, Outcome.INTENT, before, after)
     state = adapters.router(environment).shift(wanted, environment.traffic_epoch)
-    _record("traffic.drift_repaired", environment, Outcome.DONE, before, {"weights": state.weights, "epoch": state.epoch})
+    _record(
+        "traffic.drift_repaired", environment, Outcome.DONE, before, {"weights": state.weights, "epoch": state.epoch}
+    )
     return state
 
 

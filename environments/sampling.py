@@ -60,7 +60,7 @@ def from_row(data: Mapping[str, Any]) -> Sample:
 
 
 def clean(sample: Sample) -> Sample:
-    """A sample that Postgres can keep, whatever the instance said: no NUL, no half character, no number that is none."""
+    """A sample that Postgres can keep, whatever the instance said: no NUL, no half character, no NaN."""
     started = sample.started_at
     return replace(
         sample,

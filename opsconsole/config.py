@@ -22,7 +22,9 @@ class Config(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="OPSC_", extra="ignore", populate_by_name=True)
 
-    secret_key: str = Field(min_length=32, description="Signs sessions and one-time links. At least 32 random characters.")
+    secret_key: str = Field(
+        min_length=32, description="Signs sessions and one-time links. At least 32 random characters."
+    )
     database_url: str = Field(
         validation_alias="DATABASE_URL", description="PostgreSQL, as postgresql://user:password@host:port/name."
     )
@@ -32,7 +34,8 @@ class Config(BaseSettings):
     host: str = Field(default="127.0.0.1", description="Address that the web process listens on.")
     port: int = Field(default=8000, ge=1, le=65535, description="Port that the web process listens on.")
     allowed_hosts: Annotated[list[str], NoDecode] = Field(
-        default=["127.0.0.1", "localhost"], description="Host names under which the console is reached, comma separated."
+        default=["127.0.0.1", "localhost"],
+        description="Host names under which the console is reached, comma separated.",
     )
     https: bool = Field(default=True, description="The console is reached over HTTPS; cookies are then marked secure.")
     debug: bool = Field(default=False, description="Django's debug pages. Never on a reachable address.")

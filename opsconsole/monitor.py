@@ -41,9 +41,7 @@ class Monitor:
             ("reconcile", reconcile_all, RECONCILE_SECONDS),
             ("trades", TradeReader().look, TRADES_SECONDS),
         ]
-        threads = [
-            threading.Thread(target=self._repeat, args=loop, name=loop[0], daemon=True) for loop in loops
-        ]
+        threads = [threading.Thread(target=self._repeat, args=loop, name=loop[0], daemon=True) for loop in loops]
         for thread in threads:
             thread.start()
         logger.info("monitor started")

@@ -28,7 +28,11 @@ def system(db, tmp_path):
 
     token = tmp_path / "token"
     token.write_text("test-token")
-    variables = {"OPSC_DEMO_RUN": str(tmp_path), "OPSC_DEMO_HOSTS": str(tmp_path / "hosts"), "OPSC_DEMO_TOKEN": str(token)}
+    variables = {
+        "OPSC_DEMO_RUN": str(tmp_path),
+        "OPSC_DEMO_HOSTS": str(tmp_path / "hosts"),
+        "OPSC_DEMO_TOKEN": str(token),
+    }
     definition = load(ROOT / "demo/system.yaml", {"127.0.0.1"}, variables)
     return apply_definition(system_actor("tests"), definition)
 

@@ -58,7 +58,9 @@ class RecordViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
             OpenApiParameter(
                 "actor", str, description="Only acts of this person: user name, or the name in the record."
             ),
-            OpenApiParameter("outcome", str, description="Only acts that ended so.", enum=[outcome.value for outcome in Outcome]),
+            OpenApiParameter(
+                "outcome", str, description="Only acts that ended so.", enum=[outcome.value for outcome in Outcome]
+            ),
         ],
         responses={200: RecordSerializer(many=True)},
     )

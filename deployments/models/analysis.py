@@ -14,7 +14,9 @@ class Measurement(models.Model):
     at = models.DateTimeField()
     slot = models.CharField(max_length=20)
     version = models.CharField(max_length=40)
-    values = models.JSONField(help_text="error_rate (share), latency_p99_ms, win_rate (share), requests, errors, trades …")
+    values = models.JSONField(
+        help_text="error_rate (share), latency_p99_ms, win_rate (share), requests, errors, trades …"
+    )
 
     class Meta:
         ordering = ("at",)

@@ -47,7 +47,9 @@ class Deployment(models.Model):
     handover_at = models.DateTimeField(null=True, blank=True, help_text="From here on only a rollback leads back.")
     promoted_at = models.DateTimeField(null=True, blank=True, help_text="All new requests go to the new slot since.")
     finished_at = models.DateTimeField(null=True, blank=True)
-    fault_after = models.DateTimeField(null=True, blank=True, help_text="Last moment at which the fault was not there yet.")
+    fault_after = models.DateTimeField(
+        null=True, blank=True, help_text="Last moment at which the fault was not there yet."
+    )
     traffic_back_at = models.DateTimeField(null=True, blank=True)
     shift_ms = models.FloatField(null=True, blank=True)
     writer_gap_ms = models.FloatField(null=True, blank=True)
@@ -55,7 +57,9 @@ class Deployment(models.Model):
     baseline = models.JSONField(null=True, blank=True, help_text="Summary of the live slot before the shift.")
 
     promote_requested_at = models.DateTimeField(null=True, blank=True)
-    accepted_at = models.DateTimeField(null=True, blank=True, help_text="Somebody kept the new version despite a recommendation.")
+    accepted_at = models.DateTimeField(
+        null=True, blank=True, help_text="Somebody kept the new version despite a recommendation."
+    )
     held_at = models.DateTimeField(null=True, blank=True)
 
     lease_epoch = models.BigIntegerField(default=0)

@@ -82,7 +82,9 @@ class Activate(StepCode):
             client.set_role("ACTIVE", ctx.epoch, actor="engine", reason=str(ctx.deployment))
             state = client.state()
             if (state.role, state.epoch) != ("ACTIVE", ctx.epoch):
-                raise TargetUnreachable(f"{instance} is {state.role} under epoch {state.epoch} after it was asked to trade")
+                raise TargetUnreachable(
+                    f"{instance} is {state.role} under epoch {state.epoch} after it was asked to trade"
+                )
         return Done(f"{ctx.slot().name} trades under epoch {ctx.epoch}.")
 
     def commit(self, ctx: Context, done: Done) -> None:

@@ -1,4 +1,4 @@
-"""Steps that move requests. The load balancer itself refuses whoever lost the lease (environments/traffic/fence.lua)."""
+"""Steps that move requests. The load balancer refuses whoever lost the lease (environments/traffic/fence.lua)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ def set_and_read_back(ctx: Context) -> dict[str, int]:
 
 def in_words(weights: Mapping[str, int]) -> str:
     """Weights for a person, the serving ones first: ``production-green-1 100, production-blue-1 0``."""
-    return ", ".join(f"{name} {weight}" for name, weight in sorted(weights.items(), key=lambda item: (-item[1], item[0])))
+    return ", ".join(
+        f"{name} {weight}" for name, weight in sorted(weights.items(), key=lambda item: (-item[1], item[0]))
+    )
 
 
 class ShiftTraffic(StepCode):
@@ -89,7 +91,7 @@ class ShiftTraffic(StepCode):
 
 
 class RestoreLive(StepCode):
-    """After an abort: the live slot has all traffic and the trading role, under an epoch that ends every older claim."""
+    """After an abort: the live slot has all traffic and the trading role, under an epoch that ends older claims."""
 
     deadline_seconds = 120.0
 

@@ -47,7 +47,9 @@ class BlueGreen:
 
     def abort_plan(self, given: PlanInput) -> list[StepSpec]:
         """The live slot keeps traffic and role; the preview slot stops."""
-        restore = [StepSpec("restore_live", "Live slot confirmed", CRITICAL, {"slot": given.live})] if given.live else []
+        restore = (
+            [StepSpec("restore_live", "Live slot confirmed", CRITICAL, {"slot": given.live})] if given.live else []
+        )
         return [*restore, StepSpec("stop_slot", f"Stop {given.preview}", params={"slot": given.preview})]
 
 
@@ -60,10 +62,14 @@ class Rollback:
     def plan(self, given: PlanInput) -> list[StepSpec]:
         """Traffic goes first: it takes a millisecond, and needs nothing of the bad slot."""
         good, bad = given.preview, given.live
-        start = [] if given.warm else [
-            StepSpec("start_slot", f"Start {good}", CRITICAL, {"slot": good}),
-            StepSpec("wait_healthy", f"Wait until {good} is healthy", CRITICAL, {"slot": good}),
-        ]
+        start = (
+            []
+            if given.warm
+            else [
+                StepSpec("start_slot", f"Start {good}", CRITICAL, {"slot": good}),
+                StepSpec("wait_healthy", f"Wait until {good} is healthy", CRITICAL, {"slot": good}),
+            ]
+        )
         return [
             *start,
             StepSpec("shift_traffic", "Shift traffic back", CRITICAL, {"to": good}),

@@ -63,7 +63,8 @@ def outside_ms(stats: Mapping[str, Any], new: str) -> float | None:
         new: the instance that runs the bad release.
 
     Returns:
-        0 when one request failed and the load balancer sent every other one elsewhere; None when no request failed, or the instance got none.
+        0 when one request failed and the load balancer sent every later one elsewhere; None when no request
+        failed, or the instance got none.
     """
     failures, answered = [failure["at"] for failure in stats["failures"]], stats["by_server"].get(new)
     if not failures or answered is None:

@@ -63,12 +63,16 @@ class Console:
             if reached(found):
                 return found
             if time.monotonic() > deadline:
-                steps = ", ".join(f"{s['name']}={s['status']} {s['detail']}" for s in found["steps"] if s["status"] != "pending")
+                steps = ", ".join(
+                    f"{s['name']}={s['status']} {s['detail']}" for s in found["steps"] if s["status"] != "pending"
+                )
                 raise ConsoleError(f"deployment {deployment_id} is {found['status']} after {timeout:.0f} s: {steps}")
             time.sleep(POLL_SECONDS)
 
     @staticmethod
     def _answer(response: httpx.Response) -> Any:
         if response.is_error:
-            raise ConsoleError(f"{response.request.method} {response.request.url}: {response.status_code} {response.text[:1000]}")
+            raise ConsoleError(
+                f"{response.request.method} {response.request.url}: {response.status_code} {response.text[:1000]}"
+            )
         return response.json()

@@ -86,13 +86,19 @@ class Story:
             "failed_requests": stats["failed"],
             "requests_per_second": round(stats["sent"] / (stats["at"] - stats["started_at"])),
         }
-        chapter.expect(found["status"] == "succeeded", f"promoted, but it is {found['status']}: {found['failure_reason']}")
+        chapter.expect(
+            found["status"] == "succeeded", f"promoted, but it is {found['status']}: {found['failure_reason']}"
+        )
         chapter.expect(stats["failed"] == 0, f"no failed request, but {stats['failed']} failed: {stats['errors']}")
         chapter.expect(chapter.figures["requests_per_second"] >= 200, "at least 200 requests a second")
         chapter.expect((found["timings"]["writer_gap_ms"] or 1e9) < 1000, "writer gap under a second")
 
     def back_by_itself(
-        self, release: str, story: str, limit_ms: float, fault_to_back: Callable[[Stream, str, str, float], float | None]
+        self,
+        release: str,
+        story: str,
+        limit_ms: float,
+        fault_to_back: Callable[[Stream, str, str, float], float | None],
     ) -> None:
         """A bad release goes live and is rolled back by the guard."""
         chapter = self._begin(release, story)
@@ -110,7 +116,9 @@ class Story:
             "why": found["failure_reason"],
         }
         chapter.expect(found["status"] == "rolled_back", f"rolled back, but it is {found['status']}")
-        chapter.expect(measured is not None and measured <= limit_ms, f"traffic back within {limit_ms} ms, not {measured}")
+        chapter.expect(
+            measured is not None and measured <= limit_ms, f"traffic back within {limit_ms} ms, not {measured}"
+        )
         chapter.expect(self._live_version() == GOOD, f"{GOOD} is live again")
 
     def never_gets_traffic(self) -> None:
@@ -161,7 +169,9 @@ class Story:
             "writer_gap_ms_median": _rounded(gaps[len(gaps) // 2]) if gaps else None,
             "writer_gap_ms_max": _rounded(gaps[-1]) if gaps else None,
         }
-        chapter.expect(writers.overlaps == 0, f"never two writers, but {writers.overlaps} orders: {writers.violations[:2]}")
+        chapter.expect(
+            writers.overlaps == 0, f"never two writers, but {writers.overlaps} orders: {writers.violations[:2]}"
+        )
         chapter.expect(len(writers.changes) >= 7, "the log shows the hand-overs")
         self.say(f"exchange log: {writers.orders} orders, {writers.overlaps} of two writers, gaps {gaps} ms")
 
@@ -265,12 +275,19 @@ def _rounded(value: float | None) -> float | None:
 
 def report(chapters: list[Chapter]) -> str:
     """The table of figures."""
-    lines = ["", f"{'release':8} {'status':22} {'failed':>7} {'shift ms':>9} {'gap ms':>7} {'fault→back ms':>14}  story"]
+    lines = [
+        "",
+        f"{'release':8} {'status':22} {'failed':>7} {'shift ms':>9} {'gap ms':>7} {'fault→back ms':>14}  story",
+    ]
     for chapter in chapters:
         figures = chapter.figures
-        cells = [figures.get(key) for key in ("failed_requests", "shift_ms", "writer_gap_ms", "fault_to_traffic_back_ms")]
+        cells = [
+            figures.get(key) for key in ("failed_requests", "shift_ms", "writer_gap_ms", "fault_to_traffic_back_ms")
+        ]
         failed, shift, gap, back = ("" if cell is None else str(cell) for cell in cells)
-        lines.append(f"{chapter.release:8} {chapter.status:22} {failed:>7} {shift:>9} {gap:>7} {back:>14}  {chapter.story}")
+        lines.append(
+            f"{chapter.release:8} {chapter.status:22} {failed:>7} {shift:>9} {gap:>7} {back:>14}  {chapter.story}"
+        )
         lines += [f"         NOT AS EXPECTED: {text}" for text in chapter.broken]
     return "\n".join(lines)
 
@@ -293,7 +310,8 @@ def main() -> int:
     RESULT.write_text(json.dumps([asdict(chapter) for chapter in chapters], indent=2) + "\n")
     print(report(chapters))
     broken = sum(len(chapter.broken) for chapter in chapters)
-    print(f"\n{RESULT.relative_to(ROOT)} written; {'every expectation holds' if not broken else f'{broken} expectations fail'}.")
+    verdict = "every expectation holds" if not broken else f"{broken} expectations fail"
+    print(f"\n{RESULT.relative_to(ROOT)} written; {verdict}.")
     return 1 if broken else 0
 
 

@@ -162,7 +162,9 @@ class Stack:
             except httpx.HTTPError as error:
                 problem = str(error)
             if time.monotonic() > deadline:
-                raise LocalServiceError(f"the console is not ready after {timeout:.0f} s: {problem}; see {self.var}/console/web.log")
+                raise LocalServiceError(
+                    f"the console is not ready after {timeout:.0f} s: {problem}; see {self.var}/console/web.log"
+                )
             time.sleep(POLL_SECONDS)
 
     def start_load(self) -> None:
@@ -244,7 +246,16 @@ class Stack:
     def _loads(self) -> list[Program]:
         programs = []
         for name, rate in self.load.items():
-            command = ("-m", "demo.load", "--url", self.front(name), "--rate", str(rate), "--stats", str(self.stats(name)))
+            command = (
+                "-m",
+                "demo.load",
+                "--url",
+                self.front(name),
+                "--rate",
+                str(rate),
+                "--stats",
+                str(self.stats(name)),
+            )
             programs.append(self._python(f"load-{name}", command, self.var / "load" / f"{name}.log", autostart=False))
         return programs
 
@@ -262,7 +273,9 @@ class Stack:
             "beat": (*celery, "beat", "-l", "WARNING", "-s", str(logs / "beat-schedule")),
             "monitor": ("manage.py", "monitor"),
         }
-        return [self._python(name, command, logs / f"{name}.log", env=self.environ()) for name, command in commands.items()]
+        return [
+            self._python(name, command, logs / f"{name}.log", env=self.environ()) for name, command in commands.items()
+        ]
 
     def _python(
         self,

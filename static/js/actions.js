@@ -128,9 +128,12 @@
     for (const form of $$("form[aria-busy]")) { form.removeAttribute("aria-busy"); $$("[aria-busy]", form).forEach((element) => element.removeAttribute("aria-busy")); }
   });
 
-  // --- Filters send themselves when a choice is made.
+  // --- Filters send themselves when a choice is made with the pointer. With the keyboard each arrow is a choice: there the button sends.
+  let byKey = false;
+  document.addEventListener("keydown", () => { byKey = true; }, true);
+  document.addEventListener("pointerdown", () => { byKey = false; }, true);
   document.addEventListener("change", (event) => {
-    if (event.target.matches?.("[data-filters] select")) event.target.form.requestSubmit();
+    if (!byKey && event.target.matches?.("[data-filters] select")) event.target.form.requestSubmit();
   });
 
   function upgrade(root) {

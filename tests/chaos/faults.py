@@ -15,7 +15,16 @@ from opsconsole.local.stack import Stack
 
 BOUNDARIES = [
     f"{side}-{step}"
-    for step in ("preflight", "start_slot", "wait_healthy", "smoke_test", "hand_over", "shift_traffic", "activate", "watch")
+    for step in (
+        "preflight",
+        "start_slot",
+        "wait_healthy",
+        "smoke_test",
+        "hand_over",
+        "shift_traffic",
+        "activate",
+        "watch",
+    )
     for side in ("before", "after")
 ] + ["between-shift-and-commit"] * 4
 WORKERS = ("worker-critical", "worker-default", "monitor")
@@ -99,7 +108,9 @@ class Faults:
         stopped: dict[int, float] = {}
         while not self._ended.wait(0.2):
             now = time.monotonic()
-            current = {p.pid for info in self.stack.console.status().values() for p in _family(info.pid) if _is_stopped(p)}
+            current = {
+                p.pid for info in self.stack.console.status().values() for p in _family(info.pid) if _is_stopped(p)
+            }
             stopped = {pid: stopped.get(pid, now) for pid in current}
             for pid, since in stopped.items():
                 if now - since > STOPPED_SECONDS:

@@ -7,6 +7,8 @@ import os
 import secrets
 import time
 import uuid
+from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -54,7 +56,7 @@ def test_every_deployment_survives_faults(tmp_path: Path) -> None:
             _check_router_and_database(stack)
         faults.end()
         print(f"chaos: {sum(faults.counts.values())} faults in {rounds} rounds: {dict(faults.counts)}")
-        print(f"chaos: {len(ends)} deployments, slowest round {slowest:.1f} s, ends: { {e: ends.count(e) for e in set(ends)} }")
+        print(f"chaos: {len(ends)} deployments, slowest round {slowest:.1f} s, ends: {dict(Counter(ends))}")
         _check_nothing_stale_was_accepted(stack)
         _check_one_writer(stack)
 
@@ -66,7 +68,9 @@ def _retry(what, seconds: float = 40):
         try:
             return what()
         except (httpx.HTTPError, ConsoleError) as error:
-            refused = isinstance(error, ConsoleError) and not any(code in str(error) for code in (" 500 ", " 502 ", " 503 "))
+            refused = isinstance(error, ConsoleError) and not any(
+                code in str(error) for code in (" 500 ", " 502 ", " 503 ")
+            )
             if refused or time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
@@ -81,7 +85,7 @@ def _start(console: Console, environment: str, reason: str) -> int:
     deadline = time.monotonic() + 40
     while True:
         try:
-            return int(_retry(lambda: console.post("deployments/", body, key=key))["id"])
+            return int(_retry(partial(console.post, "deployments/", body, key=key))["id"])
         except ConsoleError as error:
             # The load balancer may be down at this very moment: preflight says so, and we try again.
             if " 422 " not in str(error) or time.monotonic() > deadline:
@@ -151,7 +155,9 @@ def _check_nothing_stale_was_accepted(stack: Stack) -> None:
         if verb != "shift":
             continue
         accepted += 1
-        assert int(epoch) >= highest.get(backend, 0), f"stale shift accepted: {backend} {epoch} after {highest[backend]}"
+        assert int(epoch) >= highest.get(backend, 0), (
+            f"stale shift accepted: {backend} {epoch} after {highest[backend]}"
+        )
         highest[backend] = int(epoch)
         numbers = tuple(sorted(int(weight.partition("=")[2]) for weight in weights))
         assert (int(epoch), numbers, backend) in audited, f"no audit record for the shift {backend} {epoch} {weights}"
@@ -163,5 +169,6 @@ def _check_one_writer(stack: Stack) -> None:
     entries = read_log(stack.exchange_log)
     for environment in ENVIRONMENTS:
         writers = find_writers(entries, environment)
-        print(f"chaos: {environment}: {writers.orders} orders, {len(writers.changes)} hand-overs, {writers.overlaps} overlaps")
+        seen = f"{writers.orders} orders, {len(writers.changes)} hand-overs, {writers.overlaps} overlaps"
+        print(f"chaos: {environment}: {seen}")
         assert writers.overlaps == 0, writers.violations

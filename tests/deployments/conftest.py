@@ -98,7 +98,9 @@ def serve(production, release) -> Callable:
         live = environment.slots.get(name=slot)
         Slot.objects.filter(pk=live.pk).update(role="live", version=made.version, digest=made.digest)
         environment.live_slot = environment.writer_slot = environment.slots.get(pk=live.pk)
-        environment.desired_weights = {other.name: 100 if other.pk == live.pk else 0 for other in environment.slots.all()}
+        environment.desired_weights = {
+            other.name: 100 if other.pk == live.pk else 0 for other in environment.slots.all()
+        }
         environment.traffic_epoch = environment.writer_epoch = epoch
         environment.save()
         adapters.router(environment).shift(adapters.server_weights(environment, environment.desired_weights), epoch)

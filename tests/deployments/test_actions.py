@@ -123,7 +123,9 @@ def test_without_permission_nothing_happens_but_a_record_of_the_denial(begin, op
 @pytest.mark.parametrize("who", ["operator", "developer", "nobody", "gone"])
 def test_who_may_not_start_in_production(request, serve, release, production, person, actor_of, who):
     serve()
-    user = person("zed", "Admin" if who == "gone" else None) if who in ("nobody", "gone") else request.getfixturevalue(who)
+    user = (
+        person("zed", "Admin" if who == "gone" else None) if who in ("nobody", "gone") else request.getfixturevalue(who)
+    )
     user.is_active, user.is_superuser = who != "gone", True  # the flag of Django's admin grants nothing here
     user.save()
     with pytest.raises(Forbidden):
@@ -140,7 +142,11 @@ def test_a_developer_may_start_in_staging(serve, release, staging, developer, ac
 def test_an_actor_without_a_person_is_nobody(begin):
     for via in ("session", "key", "cli"):
         with pytest.raises(Forbidden):
-            actions.abort(Actor(name="?", via=via, role="Admin"), begin() if via == "session" else Deployment.objects.get(), REASON)
+            actions.abort(
+                Actor(name="?", via=via, role="Admin"),
+                begin() if via == "session" else Deployment.objects.get(),
+                REASON,
+            )
 
 
 @pytest.mark.parametrize("act", ["promote", "hold", "abort"])

@@ -200,10 +200,16 @@ def test_passing_trouble_is_tried_again_until_the_deadline(begin, script, troubl
     Step.objects.filter(pk=step.pk).update(started_at=db_now() - timedelta(seconds=31))
     set_state(deployment, due_at=db_now())
     failed = carry_on(deployment)
-    assert failed.status == "failed" and str(trouble) in failed.failure_reason and "tried for 31 s" in failed.failure_reason
+    assert (
+        failed.status == "failed"
+        and str(trouble) in failed.failure_reason
+        and "tried for 31 s" in failed.failure_reason
+    )
 
 
-@pytest.mark.parametrize("trouble", [TargetRefused("POST /v1/role", 422, "No", "never"), ZeroDivisionError(), KeyError("x")])
+@pytest.mark.parametrize(
+    "trouble", [TargetRefused("POST /v1/role", 422, "No", "never"), ZeroDivisionError(), KeyError("x")]
+)
 def test_other_trouble_fails_the_step_at_once_and_says_what(begin, script, trouble):
     script.play("smoke_test", trouble)
     failed = carry_on(begin())

@@ -42,7 +42,9 @@ def test_every_status_can_be_reached_and_leads_to_an_end():
 
 
 def test_no_way_leads_back_from_an_abort_or_a_failure():
-    for late, early in product((Status.ABORTING, Status.FAILING), (Status.PENDING, Status.RUNNING, Status.HELD, Status.WATCHING)):
+    for late, early in product(
+        (Status.ABORTING, Status.FAILING), (Status.PENDING, Status.RUNNING, Status.HELD, Status.WATCHING)
+    ):
         assert not may_follow(late, early)
 
 
@@ -89,6 +91,8 @@ def test_an_abort_confirms_the_live_slot_and_stops_the_preview():
     assert names(STRATEGIES["blue_green"].abort_plan(first)) == ["stop_slot"]
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(20, "20 s"), (300, "5 min"), (3600, "1 h"), (0.5, "0.5 s"), (5400, "1.5 h")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(20, "20 s"), (300, "5 min"), (3600, "1 h"), (0.5, "0.5 s"), (5400, "1.5 h")]
+)
 def test_durations_in_titles(seconds, text):
     assert words(seconds) == text

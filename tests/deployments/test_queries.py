@@ -33,7 +33,9 @@ def accepted(ada, deployment, act: str) -> bool:
 
 def arrange(deployment, status, phase, accepted_at=None):
     now = timezone.now()
-    times = {"before": {}, "handover": {"handover_at": now}, "promoted": {"handover_at": now, "promoted_at": now}}[phase]
+    times = {"before": {}, "handover": {"handover_at": now}, "promoted": {"handover_at": now, "promoted_at": now}}[
+        phase
+    ]
     fields = {"handover_at": None, "promoted_at": None, "accepted_at": accepted_at, "status": status, **times}
     set_state(deployment, **fields)
     environment = fresh_environment(deployment.environment)

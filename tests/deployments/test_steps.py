@@ -150,7 +150,9 @@ def test_a_release_takes_over_and_a_rollback_brings_the_earlier_one_back(trading
     first = drive(actions.start(ada, production, releases[0], "blue_green", REASON), "succeeded")
     assert (first.to_slot.name, role(BLUE), served_version(trading)) == ("blue", "ACTIVE", "v1.2.4")
     with WriterWatch() as writers:
-        second = drive(actions.start(ada, fresh(first).environment, releases[1], "blue_green", REASON), "watching", "failed")
+        second = drive(
+            actions.start(ada, fresh(first).environment, releases[1], "blue_green", REASON), "watching", "failed"
+        )
         assert second.status == "watching", second.failure_reason
         assert (role(BLUE), role(GREEN), served_version(trading)) == ("STANDBY", "ACTIVE", "v1.2.5")
         assert second.writer_gap_ms is not None and second.baseline["answered"] >= 2

@@ -29,10 +29,8 @@ class Books(ThreadingHTTPServer):
     def add(self, count: int, at) -> None:
         """So many more trades."""
         for _ in range(count):
-            self.trades.append({
-                "id": len(self.trades) + 1, "at": at.isoformat(), "strategy": "geometry", "symbol": "BTC", "side": "buy",
-                "size": "0.1", "price": "100000", "pnl": None, "outcome": "win",
-            })  # fmt: skip
+            fields = {"strategy": "geometry", "symbol": "BTC", "side": "buy", "size": "0.1", "price": "100000"}
+            self.trades.append({"id": len(self.trades) + 1, "at": at.isoformat(), "outcome": "win", **fields})
 
 
 class Answer(BaseHTTPRequestHandler):
@@ -84,7 +82,13 @@ def test_each_trade_since_the_promotion_is_kept_once(watched, books):
     TradeReader().look()  # restarted: it goes on after the last one that was kept
     assert Trade.objects.count() == 2 * BATCH + 1 and books.asked[-1] == 2 * BATCH + 3
     kept = Trade.objects.get(trade_id=str(2 * BATCH + 4))
-    assert (kept.symbol, kept.size, kept.pnl, kept.outcome, kept.instance) == ("BTC", "0.1", "", "win", "production-green-1")
+    assert (kept.symbol, kept.size, kept.pnl, kept.outcome, kept.instance) == (
+        "BTC",
+        "0.1",
+        "",
+        "win",
+        "production-green-1",
+    )
 
 
 def test_who_repeats_itself_does_not_hold_the_reader_up(watched, books):
@@ -99,7 +103,9 @@ def test_trouble_with_one_instance_does_not_keep_others_from_being_read(watched,
     books.add(1, timezone.now())
     slot = watched.to_slot
     token = slot.instances.get().token_ref
-    Instance.objects.create(slot=slot, name="a-first", **{"base_url": "http://127.0.0.1:1", "token_ref": token} | trouble)
+    Instance.objects.create(
+        slot=slot, name="a-first", **{"base_url": "http://127.0.0.1:1", "token_ref": token} | trouble
+    )
     TradeReader().look()
     assert Trade.objects.get().instance == "production-green-1"
 

@@ -51,7 +51,9 @@ class Script:
 
     def play(self, name: str, *moves: Move) -> Scripted:
         """The moves of one step."""
-        real = next(kind for kind in type(STEPS[name]).__mro__ if kind is not Scripted and Scripted not in kind.__bases__)
+        real = next(
+            kind for kind in type(STEPS[name]).__mro__ if kind is not Scripted and Scripted not in kind.__bases__
+        )
         step = type(f"Scripted{real.__name__}", (Scripted, real), {})()
         step.moves, step.seen = list(moves), []
         self._monkeypatch.setitem(STEPS, name, step)

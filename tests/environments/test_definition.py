@@ -1,4 +1,4 @@
-"""A wrong definition file is told with its place and what to do; applying one changes the inventory and nothing else."""
+"""A wrong definition file is told with its place and remedy; applying one changes the inventory and nothing else."""
 
 from __future__ import annotations
 
@@ -89,7 +89,12 @@ P = "environments.production"
         (f"{P}.slots.green", [instance("blue-1")], "file", "instance names used twice: blue-1"),
         (f"{P}.slots.green.0.name", "Green 1", f"{P}.slots.green.0.name", "pattern"),
         (f"{P}.slots.green.0.token", "s3cret", f"{P}.slots.green.0.token", "env:NAME or file:PATH"),
-        ("environments", {"pro duction": document()["environments"]["production"]}, "environments.pro duction", "pattern"),
+        (
+            "environments",
+            {"pro duction": document()["environments"]["production"]},
+            "environments.pro duction",
+            "pattern",
+        ),
         *[
             (f"{P}.slots.green.0.url", url, f"{P}.slots.green.0.url", says)
             for url, says in [

@@ -1,4 +1,4 @@
-"""Drift made by hand is repaired with a record, in a real HAProxy and a real trading system; newer decisions are left."""
+"""Drift made by hand is repaired with a record, in a real HAProxy and trading system; newer decisions are left."""
 
 from __future__ import annotations
 

@@ -33,7 +33,9 @@ SAMPLES = st.builds(
     ok=st.booleans(),
     error=TEXT,
     version=TEXT,
-    components=st.lists(st.builds(Component, TEXT, st.sampled_from(["pass", "warn", "fail"]), TEXT), max_size=4).map(tuple),
+    components=st.lists(st.builds(Component, TEXT, st.sampled_from(["pass", "warn", "fail"]), TEXT), max_size=4).map(
+        tuple
+    ),
     requests_ok=COUNT,
     requests_error=COUNT,
     latency_buckets=st.lists(st.tuples(st.one_of(NUMBER, st.just(math.inf)), COUNT), max_size=5).map(tuple),
@@ -66,7 +68,9 @@ def test_a_sample_comes_back_as_it_was(sample):
 
 
 def test_it_does_so_through_the_database(instances):
-    sample = Sample(at=1.7e9 + 0.123456789, ok=True, latency_buckets=((0.001, 3), (math.inf, 4)), extra={"probe_seconds": 1 / 3})
+    sample = Sample(
+        at=1.7e9 + 0.123456789, ok=True, latency_buckets=((0.001, 3), (math.inf, 4)), extra={"probe_seconds": 1 / 3}
+    )
     keep_rows([(instances[0].pk, sample)])
     assert from_row(SampleRow.objects.get().data) == sample
 

@@ -2,16 +2,18 @@
 
 from pathlib import Path
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from audit.actors import Actor
 from environments.actions import apply_definition
 from environments.definition import DefinitionError, load
-from django.conf import settings
 
 
 class Command(BaseCommand):
-    help = "Create or update the service, its environments, slots and instances from a YAML file (see demo/system.yaml)."
+    help = (
+        "Create or update the service, its environments, slots and instances from a YAML file (see demo/system.yaml)."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", type=Path, help="the definition file")

@@ -28,7 +28,7 @@ from opsconsole.config import ROOT, Config
 
 TARGET = ROOT / "docs" / "configuration.md"
 PLAIN = {bool: "`true` or `false`", int: "whole number", float: "number", str: "text", Path: "path"}
-BOUNDS = {"ge": "≥ {}", "gt": "> {}", "le": "≤ {}", "lt": "< {}", "min_length": "at least {}", "max_length": "at most {}"}
+BOUNDS = {"ge": "≥ {}", "gt": "> {}", "le": "≤ {}", "min_length": "at least {}", "max_length": "at most {}"}
 MEANINGS = {
     "SystemDefinition.service": "Name of the trading system: lower case letters, digits and `-`.",
     "SystemDefinition.environments": "Each environment by its name, in the order in which they are shown.",
@@ -55,20 +55,22 @@ one YAML file.
 Every process of the console reads them at its start (`opsconsole/config.py`). Instead of the environment, they may
 stand as `NAME=value` lines in the file that `OPSC_ENV_FILE` names; the environment wins. A missing or wrong value stops
 the process with a message that names it. `DJANGO_SETTINGS_MODULE` is `opsconsole.settings` unless you set it; leave it
-so outside the demo.
+so outside the demo. `OPSC_HOST` and `OPSC_PORT` tell the console where it is; the web server gets its own options (see
+[operating.md](operating.md#the-processes)), and both must say the same.
 """
 SYSTEM = """\
 ## The system definition
 
 One YAML file, brought into the database by `manage.py apply_system FILE` (`environments/definition.py`). `${NAME}` and
-`${NAME:-default}` are replaced from the environment. An unknown key, a missing one or a wrong value refuses the whole
-file, and the message names each place. `demo/system.yaml` is the commented example.
+`${NAME:-default}` are replaced from the environment of that command, not from `OPSC_ENV_FILE`. An unknown key, a
+missing one or a wrong value refuses the whole file, and the message names each place. `demo/system.yaml` is the
+commented example.
 """
 POLICY = """\
 ### `policy`
 
-All durations are in seconds (`environments/policy.py`). A deployment keeps the policy that was in force when it was
-started; a change counts from the next start on.
+All durations are in seconds (`environments/policy.py`). The steps and the rules of a deployment keep the policy that
+was in force when it was started; a change counts from the next start on. A changed sampling interval counts at once.
 """
 RULES = """\
 ### `policy.rules`
@@ -77,7 +79,7 @@ What each rule finds, and with which certainty, is told in
 [architecture.md](architecture.md#the-analysis-and-its-error-bounds). The default rules:
 """
 RULE_FIELDS = """\
-A rule of your own has these members. `kind` is one of the kinds of the default rules: {kinds}.
+`minimum` counts what a rate is made of; below it the verdict is `no_data`. A rule of your own has these members:
 """
 
 
@@ -102,8 +104,7 @@ def reference() -> str:
     parts = [HEAD, table(Config, name=variable), SYSTEM]
     for title, model in _SECTIONS:
         parts += [f"### {title}\n", table(model)]
-    kinds = ", ".join(f"`{rule.kind.value}`" for rule in Policy().rules)
-    parts += [POLICY, table(Policy), RULES, _default_rules(), RULE_FIELDS.format(kinds=kinds), table(RuleSpec)]
+    parts += [POLICY, table(Policy), RULES, _default_rules(), RULE_FIELDS, table(RuleSpec)]
     return "\n".join(parts)
 
 
@@ -187,9 +188,8 @@ def default(field: FieldInfo) -> str:
         value = value.relative_to(ROOT) if value.is_relative_to(ROOT) else value
     if isinstance(value, bool):
         value = str(value).lower()
-    if isinstance(value, float):
-        words = f"`{value:g}`"
-        return f"{words} ({seconds_in_words(value)})" if value >= 60 else words
+    if field.annotation is float:
+        return f"`{value:g}` ({seconds_in_words(value)})" if value > 60 else f"`{value:g}`"
     return f"`{','.join(value) if isinstance(value, list) else value}`"
 
 

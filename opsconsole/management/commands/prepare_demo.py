@@ -1,4 +1,4 @@
-"""``manage.py prepare_demo``: everything that the demo needs in its database, in one go; running it again is harmless."""
+"""``manage.py prepare_demo``: all that the demo needs in its database, in one go; running it again is harmless."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,9 @@ from environments.models import Service, Slot
 
 
 class Command(BaseCommand):
-    help = "Migrate, apply demo/system.yaml, create the people of the demo, register its releases, start what should run."
+    help = (
+        "Migrate, apply demo/system.yaml, create the people of the demo, register its releases, start what should run."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--releases", type=Path, required=True, help="folder with the built releases")
