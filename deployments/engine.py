@@ -133,7 +133,7 @@ def _carry_out(ctx: Context) -> Outcome:
     except (DatabaseError, LeaseLost):
         raise
     except PASSING as error:
-        if ctx.elapsed < code.deadline_seconds:
+        if ctx.elapsed < ctx.step.params.get("deadline", code.deadline_seconds):
             return Wait(RETRY_SECONDS, f"Trying again: {error}", ctx.step.data)
         return Failed(f"{error} (tried for {ctx.elapsed:.0f} s)")
     except Exception as error:

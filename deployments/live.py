@@ -64,7 +64,7 @@ def draw_deployment(key: str) -> View:
 def actions_stamp(page: LivePage) -> str:
     """Changes when the action panel must be drawn again."""
     deployment = page.deployment
-    return f"{deployment.state_token}.{page.recommendation.verb}.{deployment.accepted_at is not None}"
+    return f"{deployment.status}.{deployment.state_token}.{page.recommendation.verb}.{deployment.accepted_at is not None}"
 
 
 def _charts(page: LivePage) -> dict[str, Series]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,7 +77,7 @@ def _verified(name: str, title: str, release: Release, todo: str) -> CheckResult
         verify_artifact(artifact_spec(release))
     except DriverError as error:
         return CheckResult(name, title, False, str(error), todo)
-    return CheckResult(name, title, True, f"{release}: the archive matches {release.digest[:19]}….")
+    return CheckResult(name, title, True, f"{release}: the archive matches {release.digest[:19]}…")
 
 
 def _router(environment: Environment, release: Release, strategy: str) -> CheckResult:
@@ -94,10 +94,14 @@ def _router(environment: Environment, release: Release, strategy: str) -> CheckR
             "router",
             title,
             False,
-            f"It serves {state.weights}, but {wanted} is wanted.",
+            f"It serves {_words(state.weights)}, but {_words(wanted)} is wanted.",
             "Wait for the repair, which takes two seconds.",
         )
-    return CheckResult("router", title, True, f"Epoch {state.epoch}, weights {state.weights}.")
+    return CheckResult("router", title, True, f"Epoch {state.epoch}, weights {_words(state.weights)}.")
+
+
+def _words(weights: Mapping[str, int]) -> str:
+    return ", ".join(f"{server} {weight}" for server, weight in weights.items())
 
 
 def _driver(environment: Environment, release: Release, strategy: str) -> CheckResult:

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_safe
 from deployments import live_page, metrics, pages, preflight
 from deployments.acts import Attempt, Panel, panel
 from deployments.forms import ListFilter
+from deployments.live import actions_stamp
 from deployments.models import Deployment, Release
 from environments.drivers.artifacts import verify_artifact
 from environments.drivers.base import DriverError
@@ -69,6 +70,7 @@ def detail_page(
         "page": page,
         "deployment": deployment,
         "panel": panel(request.user, page, attempt or Attempt(request.GET.get("confirm", "").removeprefix("confirm-"))),
+        "stamp": actions_stamp(page),
         "charts": [(metric, metrics.points(rows, metric.key)) for metric in page.metrics],
         "marks": metrics.marks(deployment),
         "measurements_url": reverse("deployment-measurements", args=[deployment.pk]),

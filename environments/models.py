@@ -121,7 +121,7 @@ class Instance(models.Model):
 
 
 class SampleRow(models.Model):
-    """One probe of one instance, kept for the baseline and the charts and pruned after an hour."""
+    """One probe of one instance, kept for the baseline and the charts and pruned after two hours."""
 
     instance = models.ForeignKey(Instance, on_delete=models.CASCADE, related_name="samples")
     at = models.DateTimeField()

@@ -37,11 +37,14 @@ def repair_traffic(environment: Environment) -> bool:
     router = adapters.router(environment)
     found = router.read()
     wanted = adapters.server_weights(environment, environment.desired_weights)
-    if (found.weights == wanted and not _taken_out(found, wanted)) or found.epoch > environment.traffic_epoch:
+    if found.weights == wanted and not _taken_out(found, wanted):
         return False
     fresh = Environment.objects.get(pk=environment.pk)
     if (fresh.traffic_epoch, fresh.desired_weights) != (environment.traffic_epoch, environment.desired_weights):
         return False  # decided anew while we read; the engine is at it
+    if found.epoch > fresh.traffic_epoch:
+        logger.error("%s: the load balancer holds epoch %s, newer than any of this database", fresh, found.epoch)
+        return False
     state = _shift_with_record(fresh, found, wanted)
     logger.warning("%s: load balancer had %s, repaired to %s", fresh, found.weights, state.weights)
     return True

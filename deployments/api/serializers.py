@@ -9,6 +9,7 @@ from rest_framework import serializers
 
 from accounts.openapi import StrictSerializer
 from deployments import queries
+from deployments.advice import advice
 from deployments.models import Deployment, Release, Step, VerdictRow
 from deployments.states import Status
 from deployments.strategies import STRATEGIES
@@ -195,9 +196,9 @@ class DeploymentSerializer(DeploymentSummarySerializer):
 
     @extend_schema_field(RecommendationSerializer)
     def get_recommendation(self, deployment: Deployment) -> dict[str, Any]:
-        """From the current verdicts."""
-        advice = queries.recommendation(deployment)
-        return {"verb": advice.verb, "title": advice.title, "reasons": list(advice.reasons)}
+        """The same advice as on the page."""
+        found = advice(deployment, list(deployment.steps.all()))
+        return {"verb": found.verb, "title": found.title, "reasons": list(found.reasons)}
 
     @extend_schema_field(NextEventSerializer(allow_null=True))
     def get_next_event(self, deployment: Deployment) -> dict[str, Any] | None:

@@ -96,9 +96,14 @@ class Deployment(models.Model):
 
     @property
     def state_token(self) -> str:
-        """What an action form was drawn from; a change of it makes the form stale."""
+        """What an action form was drawn from; a change of it makes the form stale.
+
+        What the engine does by itself within a phase does not count: a form to abort or to roll back that somebody
+        opened a moment earlier means the same after the next step.
+        """
         phase = "promoted" if self.promoted_at else ("handover" if self.handover_at else "before")
-        return f"{self.status}.{phase}"
+        moves = self.status in (Status.PENDING, Status.RUNNING, Status.WATCHING)
+        return f"{Status.RUNNING if moves else self.status}.{phase}"
 
 
 class Step(models.Model):

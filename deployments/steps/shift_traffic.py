@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from audit.actions import record
 from audit.actors import system
 from audit.models import Outcome as AuditOutcome
 from deployments import failpoints
 from deployments.clock import db_now
+from deployments.models import Deployment
 from deployments.steps.base import Context, Done, Outcome, StepCode
 from deployments.steps.hand_over import still_trading
 from environments import adapters
@@ -51,6 +53,13 @@ def in_words(weights: Mapping[str, int]) -> str:
     )
 
 
+def note_traffic_back(deployment: Deployment, now: datetime) -> None:
+    """In a rollback: the requests are back since now, unless they were before."""
+    if deployment.reverts is not None and deployment.traffic_back_at is None:
+        deployment.traffic_back_at = deployment.reverts.traffic_back_at = now
+        deployment.reverts.save(update_fields=["traffic_back_at"])
+
+
 class ShiftTraffic(StepCode):
     """Every new request goes to one slot."""
 
@@ -77,9 +86,7 @@ class ShiftTraffic(StepCode):
         decided = deployment.created_at if deployment.is_rollback else ctx.step.started_at
         deployment.promoted_at = now
         deployment.shift_ms = (now - decided).total_seconds() * 1000 if decided else None
-        if deployment.reverts is not None:
-            deployment.traffic_back_at = deployment.reverts.traffic_back_at = now
-            deployment.reverts.save(update_fields=["traffic_back_at"])
+        note_traffic_back(deployment, now)
         record(
             system("engine"),
             "traffic.shift",

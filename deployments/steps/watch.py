@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from deployments.clock import db_now
 from deployments.models import VerdictRow
 from deployments.states import Status
 from deployments.steps.base import Context, Done, Outcome, StepCode, Wait
+from deployments.steps.shift_traffic import note_traffic_back, set_and_read_back
 from environments import adapters
 from environments.target import TargetUnreachable
 
@@ -54,13 +56,14 @@ class VerifyLive(StepCode):
     deadline_seconds = 120.0
 
     def run(self, ctx: Context) -> Outcome:
-        wanted = adapters.server_weights(ctx.environment, ctx.environment.desired_weights)
-        weights = adapters.router(ctx.environment).read().weights
-        if weights != wanted:
-            raise TargetUnreachable(f"the load balancer answers {weights} instead of {wanted}")
+        set_and_read_back(ctx)
         for instance in ctx.instances():
             client = adapters.client(instance)
             role, health = client.state().role, client.health()
             if role != "ACTIVE" or health.status == "fail":
                 raise TargetUnreachable(f"{instance} is {role} and its health is {health.status}")
         return Done(f"{ctx.slot().name} serves, trades and is healthy.")
+
+    def commit(self, ctx: Context, done: Done) -> None:
+        """The requests are back, also when the load balancer did not answer at first."""
+        note_traffic_back(ctx.deployment, db_now())

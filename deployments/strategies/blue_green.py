@@ -53,6 +53,10 @@ class BlueGreen:
         return [*restore, StepSpec("stop_slot", f"Stop {given.preview}", params={"slot": given.preview})]
 
 
+GO_ON = {"deadline": 2, "on_failure": "continue"}
+"""A load balancer that does not answer must not keep the bad slot trading: the shift is made up for at the end."""
+
+
 class Rollback:
     """Back to the earlier release: warm within the watch (traffic first, then the role), else started again."""
 
@@ -72,7 +76,7 @@ class Rollback:
         )
         return [
             *start,
-            StepSpec("shift_traffic", "Shift traffic back", CRITICAL, {"to": good}),
+            StepSpec("shift_traffic", "Shift traffic back", CRITICAL, {"to": good, **GO_ON}),
             StepSpec("hand_over", "Stop trading on " + bad, CRITICAL, {"from": bad, "to": good, "force": True}),
             StepSpec("activate", f"Trading on {good}", CRITICAL, {"slot": good, "fence": bad}),
             StepSpec("verify_live", f"Verify {good}", params={"slot": good}),

@@ -74,7 +74,7 @@
       if (this.baseline !== null) values.push(this.baseline);
       if (this.limitIsNear) values.push(this.limit);
       if (!values.length) return [0, 1];
-      const low = Math.min(...values), high = Math.max(...values), pad = (high - low) * 0.12 || Math.abs(high) * 0.2 || 0.01;
+      const low = Math.min(...values), high = Math.max(...values), pad = (high - low) * 0.12 || Math.abs(high) * 0.2 || (this.unit === "share" ? 0.01 : 1);
       return [low >= 0 ? Math.max(0, low - pad) : low - pad, high + pad * 1.6];
     }
     data() {
@@ -116,7 +116,7 @@
       ctx.save();
       if (this.baseline !== null) across(this.baseline, [6, 4]);
       if (this.limitIsNear) { across(this.limit, [1.5, 3]); label("limit " + words(this.limit, this.unit), bbox.left + 4 * ratio, this.aside(y(this.limit), bbox, ratio)); }
-      else if (this.limit !== null) label(`limit ${words(this.limit, this.unit)} ↑`, bbox.left + 4 * ratio, bbox.top + 5 * ratio);
+      else if (this.limit !== null) label(`limit ${words(this.limit, this.unit)} ↑`, bbox.left + 4 * ratio, bbox.top + 22 * ratio); // below the words of the marks
       for (const [at, text] of this.marks) {
         const px = x(at);
         if (px < bbox.left || px > bbox.left + bbox.width) continue;

@@ -152,7 +152,8 @@ def test_an_actor_without_a_person_is_nobody(begin):
 @pytest.mark.parametrize("act", ["promote", "hold", "abort"])
 def test_a_stale_token_changes_nothing(begin, ada, act):
     deployment = begin()
-    token, before = deployment.state_token, len(Record.objects.all())
+    Deployment.objects.filter(pk=deployment.pk).update(status="held")
+    token, before = fresh(deployment).state_token, len(Record.objects.all())
     Deployment.objects.filter(pk=deployment.pk).update(status="running")
     kept = snapshot(deployment)
     with pytest.raises(WrongState, match="changed to Running meanwhile. Nothing was done") as caught:
@@ -160,6 +161,16 @@ def test_a_stale_token_changes_nothing(begin, ada, act):
     assert caught.value.current == "running"
     assert snapshot(deployment) == kept and Record.objects.count() == before
     getattr(actions, act)(ada, deployment, REASON, fresh(deployment).state_token)
+    assert snapshot(deployment) != kept
+
+
+@pytest.mark.parametrize("act", ["promote", "hold", "abort"])
+def test_a_token_outlives_what_the_engine_does_by_itself(begin, ada, act):
+    deployment = begin()
+    assert deployment.status == "pending"
+    Deployment.objects.filter(pk=deployment.pk).update(status="running")
+    kept = snapshot(deployment)
+    getattr(actions, act)(ada, deployment, REASON, deployment.state_token)
     assert snapshot(deployment) != kept
 
 

@@ -12,9 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from django.db import DataError, transaction
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from environments import sampling
 from environments.models import Environment, Instance, SampleRow, Slot
 from environments.probe import ProbeSpec
 from environments.sample import Component, Sample
@@ -60,7 +61,7 @@ def instances(system) -> list[Instance]:
 
 
 @given(SAMPLES)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_sample_comes_back_as_it_was(sample):
     data = to_row(1, sample).data
     assert from_row(data) == sample
@@ -99,7 +100,7 @@ def test_whatever_an_instance_says_can_be_kept(instances, bad):
 
 
 @given(SAMPLES)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_good_sample_is_kept_as_it_is(sample):
     assert clean(sample) == sample
 
@@ -170,6 +171,11 @@ def test_one_wrong_policy_does_not_keep_other_environments_from_being_sampled(in
     Environment.objects.filter(pk=production.pk).update(policy_data={"watch_seconds": "soon"})
     others = {one.pk for one in instances if one.slot.environment_id != production.pk}
     assert set(plans(lambda _: False)) == others
+
+
+@pytest.fixture(autouse=True)
+def _plans_are_read_often(monkeypatch):
+    monkeypatch.setattr(sampling, "REFRESH_SECONDS", 0.1)
 
 
 class Running:

@@ -17,9 +17,8 @@ from tests.live.visitor import Visitor
 from tests.run import CHROMIUM
 
 WINDOWS = {"OPSC_DEMO_PROMOTION": "manual", "OPSC_DEMO_WATCH": "4", "OPSC_DEMO_STABLE": "6"}
-BROWSER_ARGUMENTS = (
-    "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync --no-first-run"
-)
+QUIET = ("background-networking", "component-update", "sync")
+BROWSER_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", *(f"--disable-{what}" for what in QUIET)]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -42,7 +41,7 @@ def browser() -> Iterator[Browser]:
     executable = next(filter(None, map(shutil.which, CHROMIUM)), None)
     assert executable, f"no Chromium found: install one of {', '.join(CHROMIUM)}"
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=executable, args=BROWSER_ARGUMENTS.split())
+        chromium = playwright.chromium.launch(executable_path=executable, args=BROWSER_ARGUMENTS)
         yield chromium
         chromium.close()
 

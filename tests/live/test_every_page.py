@@ -149,7 +149,9 @@ def test_a_page_loads_little(visitor, cast, address):
     fresh.close()
     kilobytes = sum(len(gzip.compress(body, 6)) for body in bodies.values()) / 1024
     print(f"\n{address}: {kilobytes:.1f} KB of scripts and styles, {len(asked)} requests")
-    assert kilobytes <= KILOBYTES[has_charts], json.dumps({url: len(gzip.compress(body)) for url, body in bodies.items()})
+    assert kilobytes <= KILOBYTES[has_charts], json.dumps(
+        {url: len(gzip.compress(body)) for url, body in bodies.items()}
+    )
     assert len(asked) <= REQUESTS, asked
 
 

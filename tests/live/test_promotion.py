@@ -1,4 +1,4 @@
-"""A good release goes live under the eyes of an admin, and is taken back: by pointer, by keyboard, and by bare clicks."""
+"""A good release goes live under the eyes of an admin, and is taken back: by pointer, by keyboard, by bare clicks."""
 
 from __future__ import annotations
 

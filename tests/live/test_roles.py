@@ -46,7 +46,12 @@ def test_a_developer_deploys_to_staging_only(visitor, scene):
     expect(page.get_by_label("Environment").locator("option[value=production]")).to_have_count(0)
     dora.forgive_status(403)
     dora.forgive_status(400)
-    given = {"environment": "production", "release": scene.other_good(), "strategy": "blue_green", "reason": "I want to"}
+    given = {
+        "environment": "production",
+        "release": scene.other_good(),
+        "strategy": "blue_green",
+        "reason": "I want to",
+    }
     assert send(dora, "/deployments/new/", **given) in (400, 403)
     assert scene.console.get("environments/production/")["active_deployment"] is None
     new = scene.other_good("staging")
