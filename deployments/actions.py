@@ -18,11 +18,12 @@ from audit.actors import Actor
 from deployments import events, preflight, releases
 from deployments.clock import db_now
 from deployments.errors import Blocked, InvalidRequest, PreflightFailed, WrongState
-from deployments.models import Deployment, Release, Step
-from deployments.states import ACTIVE, UNFINISHED, Status, StepStatus
-from deployments.strategies import ROLLBACK, STRATEGIES, PlanInput, Strategy, by_name
+from deployments.models import Deployment, Release
+from deployments.planning import add_steps, plan_input, skip_open_steps
+from deployments.states import ACTIVE, UNFINISHED, Status
+from deployments.strategies import ROLLBACK, STRATEGIES, Strategy, by_name
 from deployments.strategies.base import CRITICAL
-from environments.models import Environment, Service, Slot
+from environments.models import Environment, Service
 from environments.permissions import require, require_anywhere
 
 REASON_LIMIT = 2000
@@ -78,7 +79,7 @@ def promote(actor: Actor, deployment: Deployment, reason: str, token: str | None
     if locked.status == Status.WATCHING and locked.accepted_at is None:
         locked.accepted_at = now
         action = "deployment.accepted"
-    elif locked.status in (Status.PENDING, Status.RUNNING) and locked.handover_at is None:
+    elif locked.status in (Status.PENDING, Status.RUNNING) and locked.handover_at is None and not locked.is_rollback:
         locked.promote_requested_at = locked.promote_requested_at or now
         action = "deployment.promoted"
     else:
@@ -210,7 +211,7 @@ def begin_abort(locked: Deployment) -> None:
     """Skip what has not begun and plan the clean-up; the caller saves and rings."""
     locked.status = Status.ABORTING
     skip_open_steps(locked)
-    _plan(locked, by_name(locked.strategy).abort_plan(_plan_input(locked)))
+    add_steps(locked, by_name(locked.strategy).abort_plan(plan_input(locked)))
 
 
 def next_epoch() -> int:
@@ -330,45 +331,11 @@ def _create(actor: Actor, strategy: Strategy, **fields: Any) -> Deployment:
             raise
         _refuse_when_busy(environment)
         raise Blocked("Another deployment was started at the same time.", None) from error
-    plan = strategy.plan(_plan_input(deployment))
-    _plan(deployment, plan)
+    plan = strategy.plan(plan_input(deployment))
+    add_steps(deployment, plan)
     events.publish(deployment)
     events.work(deployment, plan[0].queue)
     return deployment
-
-
-def _plan_input(deployment: Deployment) -> PlanInput:
-    old, new, policy = deployment.from_slot, deployment.to_slot, deployment.environment.policy
-    warm = new.version == deployment.to_release.version and new.role in (Slot.Role.STANDBY, Slot.Role.LIVE)
-    return PlanInput(
-        live=old.name if old else "",
-        preview=new.name,
-        version=deployment.to_release.version,
-        warm=warm,
-        watch_seconds=policy.watch_seconds,
-        stable_seconds=policy.stable_seconds,
-    )
-
-
-def _plan(deployment: Deployment, specs: list[Any]) -> None:
-    first = deployment.steps.count()
-    Step.objects.bulk_create(
-        Step(
-            deployment=deployment,
-            index=first + i,
-            name=spec.name,
-            title=spec.title,
-            queue=spec.queue,
-            params=spec.params,
-        )
-        for i, spec in enumerate(specs)
-    )
-
-
-def skip_open_steps(deployment: Deployment) -> None:
-    """What has not ended will not be done."""
-    deployment.steps.filter(status=StepStatus.RUNNING).update(status=StepStatus.SKIPPED, finished_at=db_now())
-    deployment.steps.filter(status=StepStatus.PENDING).update(status=StepStatus.SKIPPED)
 
 
 def _refuse_when_busy(environment: Environment) -> None:

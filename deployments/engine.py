@@ -10,7 +10,7 @@ import logging
 from dataclasses import replace
 from datetime import timedelta
 
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
 from audit.actions import record
 from audit.actors import system
@@ -19,6 +19,7 @@ from deployments import actions, events, failpoints
 from deployments.clock import db_now
 from deployments.lease import Lease, LeaseLost, claim
 from deployments.models import Deployment, Step
+from deployments.planning import skip_open_steps
 from deployments.states import Status, StepStatus
 from deployments.steps import STEPS
 from deployments.steps.base import Context, Done, Failed, Outcome, Wait
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 ENGINE = system("engine")
 PASSING = (DriverUnreachable, RouterUnreachable, ReadBackDiffers, TargetMalformed, TargetUnreachable)
 """Trouble that may pass: the step is tried again until its deadline."""
+DATABASE_GONE = (OperationalError, InterfaceError)
+"""The lease runs out and the step is run again; any other error of the database is a defect of the step."""
 RETRY_SECONDS = 0.3
 
 
@@ -71,7 +74,7 @@ def _look(lease: Lease, queue: str | None) -> bool:
     failpoints.reach(f"after-{ctx.step.name}")
     try:
         return _finish(lease, ctx, outcome)
-    except (LeaseLost, DatabaseError):
+    except (LeaseLost, *DATABASE_GONE):
         raise
     except Exception as error:  # a defect; left alone it would be met again for ever
         logger.exception("deployment %s: step %s could not be recorded", lease.deployment_id, ctx.step.name)
@@ -112,7 +115,7 @@ def _intend(ctx: Context) -> None:
     try:
         with transaction.atomic():
             STEPS[step.name].prepare(ctx)
-    except DatabaseError:
+    except DATABASE_GONE:
         raise
     except Exception as error:  # a defect; left alone it would be met again for ever
         logger.exception("deployment %s: step %s could not be prepared", deployment.pk, step.name)
@@ -130,7 +133,7 @@ def _carry_out(ctx: Context) -> Outcome:
     except (StaleEpoch, StaleRole) as stale:
         ctx.confirm_lease()
         return Failed(f"{stale}. It was not given by this console: was its database replaced?")
-    except (DatabaseError, LeaseLost):
+    except (LeaseLost, *DATABASE_GONE):
         raise
     except PASSING as error:
         if ctx.elapsed < ctx.step.params.get("deadline", code.deadline_seconds):
@@ -212,7 +215,7 @@ def _end(deployment: Deployment, status: Status, reason: str = "") -> None:
     deployment.failure_reason = deployment.failure_reason or reason
     deployment.lease_expires_at = None
     deployment.save()
-    actions.skip_open_steps(deployment)
+    skip_open_steps(deployment)
     _audit_end(deployment)
     reverted = deployment.reverts
     if reverted is not None:

@@ -64,7 +64,8 @@ def draw_deployment(key: str) -> View:
 def actions_stamp(page: LivePage) -> str:
     """Changes when the action panel must be drawn again."""
     deployment = page.deployment
-    return f"{deployment.status}.{deployment.state_token}.{page.recommendation.verb}.{deployment.accepted_at is not None}"
+    state = f"{deployment.status}.{deployment.state_token}"
+    return f"{state}.{page.recommendation.verb}.{deployment.accepted_at is not None}"
 
 
 def _charts(page: LivePage) -> dict[str, Series]:

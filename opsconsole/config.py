@@ -31,8 +31,8 @@ class Config(BaseSettings):
     redis_url: str = Field(
         validation_alias="REDIS_URL", description="Valkey or Redis, as redis://:password@host:port/0. Only a doorbell."
     )
-    host: str = Field(default="127.0.0.1", description="Address at which the web process is told to listen; also in links.")
-    port: int = Field(default=8000, ge=1, le=65535, description="Port at which the web process is told to listen; also in links.")
+    host: str = Field(default="127.0.0.1", description="Address at which the web process is told to listen.")
+    port: int = Field(default=8000, ge=1, le=65535, description="Port at which the web process is told to listen.")
     allowed_hosts: Annotated[list[str], NoDecode] = Field(
         default=["127.0.0.1", "localhost"],
         description="Host names under which the console is reached, comma separated.",

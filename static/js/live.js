@@ -31,12 +31,16 @@
   window.opsc.chart = (part) => window.opsc.early.push(part);
   if (!topics.length) return;
 
-  // --- Painting: changes are collected and painted at most four times a second, the newest of each region wins.
+  // --- Painting: the first change at once, then what is collected at most four times a second; the newest of each region wins.
   const waiting = new Map(), reloads = new Map(), flashed = new Map(), held = new Set();
-  let timer = 0;
-  function later() { if (!timer && !document.hidden) timer = setTimeout(() => requestAnimationFrame(paint), SNAP); }
+  let timer = 0, paintedAt = 0;
+  function later() {
+    if (timer || document.hidden) return;
+    timer = setTimeout(() => requestAnimationFrame(paint), Math.max(0, SNAP - (performance.now() - paintedAt)));
+  }
   function paint() {
     timer = 0;
+    paintedAt = performance.now();
     let left = MAX_OPS;
     for (const [id, content] of waiting) {
       if (!left) break;

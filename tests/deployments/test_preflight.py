@@ -63,7 +63,7 @@ def test_a_dead_load_balancer(production, new):
 def test_a_load_balancer_that_serves_something_else(production, new):
     adapters.router(production).shift({"production-blue-1": 1}, production.traffic_epoch)
     detail, todo = blocked(production, new)["router"]
-    assert "'production-blue-1': 1" in detail and todo.startswith("Wait for the repair")
+    assert "It serves production-blue-1 1," in detail and todo.startswith("Wait for the repair")
 
 
 def test_a_dead_supervisor_and_an_environment_without_instances(production, new):
