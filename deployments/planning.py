@@ -50,7 +50,7 @@ def skip_open_steps(deployment: Deployment) -> None:
 
 
 def _is_warm(deployment: Deployment) -> bool:
-    """Whether requests could go to the target slot at once: it serves or trades, or it stands by with the release and answers.
+    """Whether requests could go to the target slot at once: it serves or trades, or stands by and answers.
 
     A standby that nobody has seen answer lately is started (harmless when it runs) and waited for instead.
     """

@@ -17,6 +17,11 @@ CHECKS = {
     "types": [BIN / "mypy", "opsconsole", "deployments", "environments", "accounts", "audit", "demo"],
     "imports": [BIN / "lint-imports"],
 }
+PARTS = (
+    ["-n", "2", "--dist", "loadfile", "tests", "--ignore=tests/live", "--ignore=tests/chaos"],
+    # These run a whole installation each, so one after the other.
+    ["tests/live", "tests/chaos", "-s"],
+)
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -33,7 +38,10 @@ def main() -> int:
         return 0
     if not ensure_chromium():
         return 1
-    return subprocess.run([sys.executable, "-m", "pytest", *sys.argv[1:]], cwd=ROOT, check=False).returncode
+    status = 0
+    for arguments in PARTS:
+        status |= subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, check=False).returncode
+    return status
 
 
 def ensure_chromium() -> bool:

@@ -182,12 +182,13 @@ def _page(url: str, width: int, scheme: str) -> Iterator[Page]:
         browser: Browser = playwright.chromium.launch(
             executable_path=executable, args=["--no-sandbox", "--disable-gpu"]
         )
-        page = browser.new_page(
+        context = browser.new_context(
             base_url=url,
             viewport={"width": width, "height": 900},
             color_scheme="dark" if scheme == "dark" else "light",
             reduced_motion="reduce",
         )
+        page = context.new_page()
         page.goto("/demo/")
         page.get_by_role("button", name="Enter as Admin").click()
         page.get_by_role("heading", level=1, name="Overview").wait_for()

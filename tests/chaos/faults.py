@@ -132,7 +132,7 @@ class Faults:
 
     def pause(self) -> None:
         """A random moment later."""
-        time.sleep(self.random.uniform(0.05, 1.2))
+        time.sleep(self.random.uniform(0.05, 0.8))
 
 
 def _family(pid: int | None) -> list[psutil.Process]:
