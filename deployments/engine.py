@@ -175,9 +175,8 @@ def _wait(ctx: Context, wait: Wait) -> None:
         events.publish(deployment)
     step.data, step.detail = wait.data, wait.detail
     step.save()
-    acted = (
-        deployment.due_at is not None and deployment.due_at > ctx.now
-    )  # somebody, while the step ran: look again now
+    # Somebody acted while the step ran: look again now.
+    acted = deployment.due_at is not None and deployment.due_at > ctx.now
     if deployment.status != Status.HELD and not acted:
         deployment.due_at = None if wait.seconds is None else db_now() + timedelta(seconds=wait.seconds)
     deployment.save()

@@ -75,8 +75,9 @@ class Guard:
     def _measure(self, deployment: Deployment, live: Slot, instances: Sequence[int]) -> None:
         newest = max((s.at for key in instances for s in self._recent[key]), default=0.0)
         window = {
-            key: [sample for sample in self._recent[key] if sample.at > newest - WINDOW_SECONDS] for key in instances
-        }
+            key: [s for s in self._recent[key] if s.at > newest - WINDOW_SECONDS and s.version in ("", live.version)]
+            for key in instances
+        }  # what ran in this slot a moment earlier is not counted
         Measurement.objects.create(
             deployment=deployment,
             at=datetime.fromtimestamp(newest, UTC),

@@ -13,12 +13,28 @@ from django.db.models.functions import JSONObject
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
+from environments.histogram import histogram_quantile
 from environments.models import Instance, SampleRow
 
 FRESH_SECONDS = 5.0
 """A reading older than this is no data (interface: a value says how old it is, and a stale one looks stale)."""
 RATE_WINDOW = timedelta(seconds=60)
 SINCE_WINDOW = timedelta(minutes=10)
+SINCE_MARGIN = timedelta(seconds=5)
+"""A process whose first reading within the window is no older than this may have run before it."""
+_SINCE = """
+SELECT i.name, c.value->>'name', c.value->>'status', min(s.at), max(s.at)
+FROM environments_instance i
+CROSS JOIN LATERAL (
+    SELECT data->>'started_at' AS process FROM environments_samplerow
+    WHERE instance_id = i.id AND ok ORDER BY at DESC LIMIT 1
+) newest
+JOIN environments_samplerow s
+    ON s.instance_id = i.id AND s.ok AND s.data->>'started_at' IS NOT DISTINCT FROM newest.process
+CROSS JOIN LATERAL jsonb_array_elements(s.data->'components') c(value)
+WHERE i.id = ANY(%s) AND s.at > %s
+GROUP BY 1, 2, 3
+"""
 
 CHECK_TITLES = {
     "node": "Node connection",
@@ -217,48 +233,34 @@ def _sum(deltas: Sequence[Mapping[str, Any]], key: str) -> int | None:
 
 
 def _p99_ms(histograms: Sequence[Mapping[float, int]]) -> float | None:
-    """The 99th percentile by linear interpolation within its bucket, as Prometheus' histogram_quantile does."""
+    """The 99th percentile over several instances."""
     merged: dict[float, int] = {}
     for histogram in histograms:
         for bound, count in histogram.items():
             merged[bound] = merged.get(bound, 0) + count
-    total = max(merged.values(), default=0)
-    low, below, rank = 0.0, 0, 0.99 * total
-    for bound in sorted(merged):
-        count = merged[bound]
-        if total and count >= rank:
-            inside = (rank - below) / (count - below) if count > below else 1.0
-            return 1000 * (low if bound == float("inf") else low + (bound - low) * inside)
-        low, below = bound, count
-    return None
+    p99 = histogram_quantile(sorted(merged.items()), 0.99)
+    return None if p99 is None else 1000 * p99
 
 
 def since(instance_ids: Sequence[int]) -> dict[tuple[str, str, str], datetime]:
-    """For (instance, check, status): the last time within ten minutes at which the check had *another* status.
+    """For (instance, check, status): since when this process has it; nothing when for over ten minutes.
 
-    One query; the database looks through the kept samples, so that a page does not load them.
+    That is the last time at which it had another status, or the first reading of the process. One query; the database
+    looks through the kept samples, so that a page does not load them.
     """
     if not instance_ids:
         return {}
+    begin = timezone.now() - SINCE_WINDOW
     with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT i.name, c.value->>'name', c.value->>'status', max(s.at)
-            FROM environments_samplerow s
-            JOIN environments_instance i ON i.id = s.instance_id
-            CROSS JOIN LATERAL jsonb_array_elements(s.data->'components') c(value)
-            WHERE s.instance_id = ANY(%s) AND s.at > %s AND s.ok
-            GROUP BY 1, 2, 3
-            """,
-            [list(instance_ids), timezone.now() - SINCE_WINDOW],
-        )
-        seen: dict[tuple[str, str], dict[str, datetime]] = {}
-        for instance, check, status, at in cursor.fetchall():
-            seen.setdefault((instance, check), {})[status] = at
+        cursor.execute(_SINCE, [list(instance_ids), begin])
+        seen: dict[tuple[str, str], dict[str, tuple[datetime, datetime]]] = {}
+        for instance, check, status, first, last in cursor.fetchall():
+            seen.setdefault((instance, check), {})[status] = (first, last)
     found = {}
     for (instance, check), statuses in seen.items():
-        for status in statuses:
-            others = [at for other, at in statuses.items() if other != status]
-            if others:
-                found[instance, check, status] = max(others)
+        for status, (first, _) in statuses.items():
+            others = [last for other, (_, last) in statuses.items() if other != status]
+            moment = max(others, default=first)
+            if others or moment > begin + SINCE_MARGIN:
+                found[instance, check, status] = moment
     return found

@@ -23,6 +23,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from environments.histogram import Buckets
+
 ALTERNATIVES = 40
 """Values of p in the mixture. A finite mixture is itself exact: there is no quadrature error to bound."""
 EXPECTED_FACTOR = 5.0
@@ -202,29 +204,6 @@ def _beta_fraction(a: float, b: float, x: float) -> float:
         if abs(d * c - 1.0) < 1e-14:
             return fraction
     raise ArithmeticError(f"the incomplete beta function did not converge for a={a}, b={b}, x={x}")
-
-
-Buckets = tuple[tuple[float, int], ...]
-"""Cumulative histogram: (upper bound, count at or below it), the last bound inf."""
-
-
-def histogram_quantile(buckets: Buckets, q: float) -> float | None:
-    """Quantile ``q`` of a cumulative histogram, in the unit of its bounds, by linear interpolation inside the bucket.
-
-    As Prometheus' ``histogram_quantile``: the first bucket begins at 0, and a quantile in the last one (to inf) gives
-    the highest finite bound, which is then a lower bound only. None without observations.
-    """
-    if not buckets or buckets[-1][1] == 0:
-        return None
-    rank = q * buckets[-1][1]
-    below, bound_below = 0, 0.0
-    for bound, count in buckets:
-        if count >= rank and count > below:
-            if bound == math.inf:
-                return bound_below
-            return bound_below + (bound - bound_below) * (rank - below) / (count - below)
-        below, bound_below = count, bound
-    return bound_below
 
 
 def count_above(buckets: Buckets, limit: float) -> float | None:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from typing import Any
 
-from deployments.analysis.stats import histogram_quantile
+from environments.histogram import histogram_quantile
 from environments.sample import Sample
 
 RESTART_TOLERANCE_SECONDS = 0.5

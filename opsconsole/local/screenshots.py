@@ -111,8 +111,8 @@ def pages(url: str) -> dict[str, str]:
         deployments = {
             name: _first(page, f"/deployments/?environment=production&{query}", "table a[data-row-link]")
             for name, query in {
-                "deployment": "status=watching",
-                "deployment-rolled-back": "version=v1.2.6&status=rolled_back",
+                "deployment": "state=unfinished",
+                "deployment-rolled-back": "state=rolled_back",
             }.items()
         }
         record = _first(page, "/audit/?action=deployment.started", "table a[href^='/audit/']")

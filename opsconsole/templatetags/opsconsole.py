@@ -119,14 +119,14 @@ def duration_tag(start: datetime | None, end: datetime | None = None) -> str:
 
 @register.simple_tag
 def countdown(until: datetime | None) -> str:
-    """The time left until a moment, ticking in the page; ``now`` once it has passed."""
+    """The time left until a moment, ticking in the page; ``a moment`` once it has passed."""
     if until is None:
         return ""
     left = (until - datetime.now(UTC)).total_seconds()
     return format_html(
         '<time class="num nowrap" datetime="{}" data-until>{}</time>',
         until.astimezone(UTC).isoformat(timespec="milliseconds"),
-        formats.duration(left) if left > 0 else "now",
+        formats.duration(left) if left > 0 else "a moment",
     )
 
 

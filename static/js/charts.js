@@ -88,10 +88,10 @@
       const font = `11px ${getComputedStyle(this.host).fontFamily}`;
       const axis = { stroke: faint, font, ticks: { show: false }, grid: { stroke: line, width: 1 } };
       this.plot = new uPlot({
-        width: Math.max(80, this.host.clientWidth), height: this.height, tzDate: UTC, legend: { show: false }, cursor: { show: false }, padding: [10, 14, 0, 0],
+        width: Math.max(80, this.host.clientWidth), height: this.height, tzDate: UTC, legend: { show: false }, cursor: { show: false }, padding: [18, 14, 0, 0],
         scales: { x: { time: true, range: () => this.span() }, y: { range: () => this.scale() } },
         axes: [
-          { ...axis, size: 20, gap: 3, space: 58, incrs: STEPS, grid: { show: false }, values: (_, splits) => splits.map((at) => (at % 60 ? clockText(at * 1000).slice(3) : clockText(at * 1000).slice(0, 5))) },
+          { ...axis, size: 20, gap: 3, space: 66, incrs: STEPS, grid: { show: false }, values: (_, splits) => splits.map((at) => clockText(at * 1000).slice(0, splits.some((one) => one % 60) ? 8 : 5)) },
           { ...axis, size: 46, gap: 4, space: 30, values: (_, splits) => splits.map((value) => words(value, this.unit).replace(" ", "\u00a0")) },
         ],
         series: [{}, { stroke: text, width: 1.75, points: { show: false }, spanGaps: false }],
@@ -116,14 +116,14 @@
       ctx.save();
       if (this.baseline !== null) across(this.baseline, [6, 4]);
       if (this.limitIsNear) { across(this.limit, [1.5, 3]); label("limit " + words(this.limit, this.unit), bbox.left + 4 * ratio, this.aside(y(this.limit), bbox, ratio)); }
-      else if (this.limit !== null) label(`limit ${words(this.limit, this.unit)} ↑`, bbox.left + 4 * ratio, bbox.top + 22 * ratio); // below the words of the marks
+      else if (this.limit !== null) label(`limit ${words(this.limit, this.unit)} ↑`, bbox.left + 4 * ratio, bbox.top + 16 * ratio);
       for (const [at, text] of this.marks) {
         const px = x(at);
         if (px < bbox.left || px > bbox.left + bbox.width) continue;
         ctx.beginPath(); ctx.setLineDash([]); ctx.lineWidth = ratio; ctx.strokeStyle = this.ink.faint;
         ctx.moveTo(px, bbox.top); ctx.lineTo(px, bbox.top + bbox.height); ctx.stroke();
         const right = px > bbox.left + bbox.width * 0.6;
-        label(text, px + (right ? -5 : 5) * ratio, bbox.top + 8 * ratio, right ? "right" : "left");
+        label(text, px + (right ? 4 : -4) * ratio, bbox.top, right ? "right" : "left"); // above the curves
       }
       ctx.restore();
     }

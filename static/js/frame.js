@@ -43,7 +43,7 @@
   function phrase(element, at) {
     const past = (now() - at) / 1000;
     if ("since" in element.dataset) return past < 10 ? Math.max(0, Math.floor(past)) + NBSP + "s" : duration(past);
-    if ("until" in element.dataset) return past >= 0 ? "now" : duration(rounded(Math.ceil(-past)) || 1).replace(".0", "");
+    if ("until" in element.dataset) return past >= 0 ? "a moment" : duration(rounded(Math.ceil(-past)) || 1).replace(".0", "");
     if (Math.abs(past) < 3) return "just now";
     return past > 0 ? coarse(past) + " ago" : "in " + coarse(-past);
   }

@@ -14,10 +14,10 @@ from deployments.analysis.stats import (
     clopper_pearson_upper,
     count_above,
     find_change,
-    histogram_quantile,
     log_evidence,
     start_log_weight,
 )
+from environments.histogram import histogram_quantile
 
 
 def exact_cdf(k: int, n: int, p: float) -> float:

@@ -26,7 +26,7 @@ PAGES = (
     "/environments/",
     "/environments/production/",
     "/deployments/",
-    "/deployments/?environment=production&status=aborted",
+    "/deployments/?environment=production&state=aborted",
     "/deployments/new/",
     "/releases/",
     "/releases/v1.2.6/",
