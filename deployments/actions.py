@@ -23,7 +23,7 @@ from deployments.planning import add_steps, plan_input, skip_open_steps
 from deployments.states import ACTIVE, UNFINISHED, Status
 from deployments.strategies import ROLLBACK, STRATEGIES, Strategy, by_name
 from deployments.strategies.base import CRITICAL
-from environments.models import Environment, Service
+from environments.models import Environment, SampleRow, Service
 from environments.permissions import require, require_anywhere
 
 REASON_LIMIT = 2000
@@ -163,6 +163,25 @@ def roll_back(
         after={"rollback": rollback.pk, "to": rollback.to_release.version},
     )
     return rollback
+
+
+@use_case
+def restart_watch(actor: Actor, deployment: Deployment, reason: str) -> Deployment:
+    """Begin the watch anew, after the trading hosts were stopped and started on purpose: that restart is no fault.
+
+    What was sampled before is forgotten, so that the new processes are not compared with the old ones.
+
+    Raises:
+        Forbidden, InvalidRequest: as the names say.
+        WrongState: nothing is promoted, or it is finished; nothing was done.
+    """
+    locked = _lock(actor, deployment, None)
+    reason = _clean_reason(reason)
+    if locked.promoted_at is None or locked.status not in ACTIVE:
+        raise _wrong(locked, "watched anew")
+    SampleRow.objects.filter(instance__slot__environment=locked.environment).delete()
+    locked.promoted_at = db_now()
+    return _save(actor, locked, "deployment.watch_restarted", reason, due_at=locked.due_at)
 
 
 @use_case

@@ -16,6 +16,7 @@ register(
     deployment__step_failed="Step failed",
     deployment__failing="Deployment failing",
     deployment__finished="Deployment finished",
+    deployment__watch_restarted="Watch begun anew",
     deployment__verdict="Verdict changed",
     traffic__shift="Traffic shift",
     writer__role="Trading role",

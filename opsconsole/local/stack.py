@@ -174,8 +174,9 @@ class Stack:
 
     def stop(self) -> None:
         """Stop everything; returns when no process is left."""
-        with ThreadPoolExecutor(max_workers=2) as hands:
-            list(hands.map(lambda supervisor: supervisor.shutdown(), (self.console, self.trading)))
+        # The console first: it must not take the end of the trading system for a fault and roll back.
+        self.console.shutdown()
+        self.trading.shutdown()
 
     def manage(self, *arguments: str) -> str:
         """Run a management command of the console; what it printed.

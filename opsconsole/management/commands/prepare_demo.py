@@ -10,8 +10,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.dateparse import parse_datetime
 
 from audit.actors import system
-from deployments.actions import register_release
-from deployments.models import Release
+from deployments.actions import register_release, restart_watch
+from deployments.models import Deployment, Release
 from environments import adapters
 from environments.models import Service, Slot
 
@@ -48,8 +48,10 @@ def _register(folder: Path, described: dict[str, Any]) -> None:
 
 
 def _start_slots() -> None:
-    """After a pause, start the processes of every slot that is not meant to be stopped."""
+    """After a pause, start the processes of every slot that is not meant to be stopped; a watch begins anew."""
     for slot in Slot.objects.exclude(role=Slot.Role.STOPPED).select_related("environment"):
         driver = adapters.driver(slot.environment)
         for instance in slot.instances.all():
             driver.start(adapters.instance_spec(instance))
+    for deployment in Deployment.objects.active().filter(promoted_at__isnull=False, reverts=None):
+        restart_watch(system("demo"), deployment, "The demo was stopped and started again")
