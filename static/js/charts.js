@@ -117,13 +117,13 @@
       if (this.baseline !== null) across(this.baseline, [6, 4]);
       if (this.limitIsNear) { across(this.limit, [1.5, 3]); label("limit " + words(this.limit, this.unit), bbox.left + 4 * ratio, this.aside(y(this.limit), bbox, ratio)); }
       else if (this.limit !== null) label(`limit ${words(this.limit, this.unit)} ↑`, bbox.left + 4 * ratio, bbox.top + 16 * ratio);
-      for (const [at, text] of this.marks) {
-        const px = x(at);
+      for (const [index, [at, text]] of this.marks.entries()) {
+        const px = x(at), next = this.marks[index + 1];
         if (px < bbox.left || px > bbox.left + bbox.width) continue;
         ctx.beginPath(); ctx.setLineDash([]); ctx.lineWidth = ratio; ctx.strokeStyle = this.ink.faint;
         ctx.moveTo(px, bbox.top); ctx.lineTo(px, bbox.top + bbox.height); ctx.stroke();
-        const right = px > bbox.left + bbox.width * 0.6;
-        label(text, px + (right ? 4 : -4) * ratio, bbox.top, right ? "right" : "left"); // above the curves
+        const right = px > bbox.left + bbox.width * 0.6 || (next && x(next[0]) - px < 80 * ratio); // two marks, two sides
+        label(text, px + (right ? -1 : 1) * ratio, bbox.top, right ? "right" : "left"); // above the curves
       }
       ctx.restore();
     }

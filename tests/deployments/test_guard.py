@@ -227,3 +227,11 @@ def test_trouble_with_one_deployment_does_not_keep_the_others_from_being_judged(
     Guard().keep([*batch, *[(mine.pk, sample) for _, sample in batch]])
     assert Measurement.objects.filter(deployment=broken).exists()
     assert len(rollbacks(watched)) == 1
+
+
+def test_a_measurement_leaves_out_what_ran_in_the_slot_before(watched, feed):
+    guard = Guard()
+    earlier = [(key, replace(one, version="v1.2.6")) for key, one in feed.run(3, errors=0.5)]
+    feed.story.restart()
+    guard.keep([*earlier, *((key, replace(one, version="v1.2.5")) for key, one in feed.run(1))])
+    assert Measurement.objects.get().values["error_rate"] == 0
