@@ -21,6 +21,7 @@ def running_stack(
 ) -> Iterator[Stack]:
     """A stack on which the first release is live in production and staging, and requests flow."""
     stack = Stack(folder, Ports.free(), variables={**SHORT, **(variables or {})}, load=load or {"production": 120})
+    stack.postgres.remove()  # what a killed run may have left under the same name
     try:
         stack.start(lambda text: None)
         bring_up(Console.as_role(stack.url, stack.keys), stack, lambda text: None)

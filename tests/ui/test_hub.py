@@ -85,6 +85,7 @@ async def test_without_a_ring_it_looks_each_second(world, hub):
     await hub.join(page)
     world.regions["a"] = "two"
     await page.until(3, seconds=1.5)
+    assert page.messages[-1]["p"] == [{"id": "a", "html": "two"}]
 
 
 async def test_a_page_that_comes_back_gets_what_it_missed(world, hub):
