@@ -15,13 +15,13 @@ import accounts.audit  # noqa: F401  registers the action names
 from accounts import keys, links
 from accounts.actors import from_request
 from accounts.errors import Forbidden
+from accounts.limits import MANAGE_PEOPLE, SCOPES
 from accounts.models import APIKey, User
 from accounts.roles import Role
 from accounts.use_case import use_case
 from audit.actions import record
 from audit.actors import Actor
 
-MANAGE_PEOPLE = "manage_people"
 SESSION_BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
@@ -68,7 +68,12 @@ def create_api_key(actor: Actor, owner: User, name: str, *, days: int = APIKey.L
         raise ValidationError({"owner": f"{owner.display_name} is not active; an inactive person gets no key."})
     text, prefix, digest = keys.generate()
     key = APIKey(
-        owner=owner, name=name.strip(), prefix=prefix, digest=digest, expires_at=timezone.now() + timedelta(days=days)
+        owner=owner,
+        name=name.strip(),
+        prefix=prefix,
+        digest=digest,
+        scopes=list(SCOPES),
+        expires_at=timezone.now() + timedelta(days=days),
     )
     key.full_clean()
     key.save()
@@ -132,7 +137,9 @@ def _require_admin(actor: Actor, words: str) -> None:
     """The role table's "users, roles, keys of others": Admin, or somebody at the machine itself."""
     if actor.is_system or actor.via == "cli":
         return
-    if actor.user is None or not actor.user.is_active or actor.role != Role.ADMIN:
+    user = actor.user
+    permitted = user is not None and (user.limits is None or user.limits.permits(MANAGE_PEOPLE))
+    if user is None or not user.is_active or actor.role != Role.ADMIN or not permitted:
         raise Forbidden(actor, MANAGE_PEOPLE, words, "every environment", Role.ADMIN.value)
 
 

@@ -54,6 +54,7 @@ class BearerAuthentication(BaseAuthentication):
         if scheme.lower() != "bearer":
             return None
         key = check_bearer(text.strip())
+        key.owner.limits = key.limits
         return key.owner, key
 
     def authenticate_header(self, request: Request) -> str:

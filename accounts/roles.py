@@ -14,17 +14,42 @@ class Role(StrEnum):
 
 
 VIEW = "view_environment"
+CHECKLISTS = "run_checklists"
+"""Tick checklists, run the read-only steps of runbooks."""
 DEPLOY = "deploy_environment"
 """Start, promote, hold, resume, abort and roll back a deployment."""
+REQUEST = "request_deployment"
+"""Ask for a deployment that somebody else approves."""
+APPROVE = "approve_deployment"
+"""Approve or reject the request of somebody else."""
+STOP = "emergency_stop"
+RESUME = "resume_trading"
+"""Resume after a stop and reset a breaker, each with a second person."""
+CONFIGURE = "change_configuration"
 
-_PRODUCTION: dict[Role, frozenset[str]] = {
-    Role.ADMIN: frozenset({VIEW, DEPLOY}),
-    Role.OPERATOR: frozenset({VIEW}),
-    Role.DEVELOPER: frozenset({VIEW}),
+PERMISSION_WORDS = {
+    VIEW: "see this environment",
+    CHECKLISTS: "tick checklists and run runbooks here",
+    DEPLOY: "deploy to this environment",
+    REQUEST: "ask for a deployment to this environment",
+    APPROVE: "approve deployments to this environment",
+    STOP: "stop trading here in an emergency",
+    RESUME: "resume trading here",
+    CONFIGURE: "change the configuration of this environment",
 }
-_OTHER: dict[Role, frozenset[str]] = {**_PRODUCTION, Role.DEVELOPER: frozenset({VIEW, DEPLOY})}
+"""Every permission on an environment, as it reads after "may"."""
 
-PERMISSION_WORDS = {VIEW: "see this environment", DEPLOY: "deploy to this environment"}
+_ADMIN = frozenset(PERMISSION_WORDS)
+_OPERATOR = frozenset({VIEW, CHECKLISTS, STOP})
+_PRODUCTION: dict[Role, frozenset[str]] = {
+    Role.ADMIN: _ADMIN,
+    Role.OPERATOR: _OPERATOR,
+    Role.DEVELOPER: frozenset({VIEW, REQUEST}),
+}
+_OTHER: dict[Role, frozenset[str]] = {
+    **_PRODUCTION,
+    Role.DEVELOPER: frozenset({VIEW, CHECKLISTS, DEPLOY, REQUEST, CONFIGURE}),
+}
 
 
 def granted(role: Role, *, production: bool) -> frozenset[str]:

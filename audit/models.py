@@ -57,3 +57,48 @@ class Record(models.Model):
         from audit import registry
 
         return registry.actions().get(self.action, self.action)
+
+
+class Pending(models.Model):
+    """A record that is not in the chain yet; written with it, removed by the sequencer."""
+
+    record = models.OneToOneField(Record, primary_key=True, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        db_table = "audit_pending"
+
+    def __str__(self) -> str:
+        return str(self.record_id)
+
+
+class ChainLink(models.Model):
+    """The place of a record in the chain: ``hash`` = SHA-256(previous hash + ``digest``)."""
+
+    seq = models.BigIntegerField(primary_key=True, help_text="1, 2, 3 … without gaps.")
+    record = models.OneToOneField(Record, on_delete=models.PROTECT, related_name="link")
+    digest = models.BinaryField(help_text="SHA-256 of the record's canonical form (audit/chain.py).")
+    hash = models.BinaryField()
+
+    class Meta:
+        db_table = "audit_chain"
+        ordering = ("seq",)
+
+    def __str__(self) -> str:
+        return f"entry {self.seq}"
+
+
+class Checkpoint(models.Model):
+    """A signed statement: "at this time the chain had so many entries and this head"."""
+
+    at = models.DateTimeField()
+    seq = models.BigIntegerField(help_text="Entries in the chain; 0 when it was empty.")
+    head = models.BinaryField(help_text="Hash of the last entry; 32 zero bytes when the chain was empty.")
+    key_id = models.CharField(max_length=16, help_text="First 16 hexadecimal digits of SHA-256 of the public key.")
+    signature = models.BinaryField(help_text="Ed25519.")
+
+    class Meta:
+        db_table = "audit_checkpoint"
+        ordering = ("id",)
+
+    def __str__(self) -> str:
+        return f"{self.seq} entries at {self.at:%Y-%m-%d %H:%M:%S}"

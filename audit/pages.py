@@ -49,11 +49,13 @@ def visible_to(user: Any) -> QuerySet[Record]:
     """Records that a person may read: Admins all, others those of the environments that they may see."""
     if not user.is_authenticated or not user.is_active:
         return Record.objects.none()
-    if user.role == ALL_RECORDS:
+    bounds = None if user.limits is None else user.limits.environments
+    if user.role == ALL_RECORDS and bounds is None:
         return Record.objects.all()
     # The permission is asked for by its name: this app imports none of those above it.
     places = get_objects_for_user(user, VIEW, accept_global_perms=False, with_superuser=False)
-    return Record.objects.filter(environment__in=list(places.values_list("name", flat=True)))
+    names = places.values_list("name", flat=True)
+    return Record.objects.filter(environment__in=[name for name in names if bounds is None or name in bounds])
 
 
 def filtered(records: QuerySet[Record], given: Mapping[str, str]) -> tuple[QuerySet[Record], list[str]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from django.db import models
 from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
 
+from accounts.roles import PERMISSION_WORDS, VIEW
 from environments.policy import Policy
 
 
@@ -56,7 +57,8 @@ class Environment(models.Model):
 
     class Meta:
         ordering = ("position", "name")
-        permissions = [("deploy_environment", "Can deploy to this environment")]
+        # "view_environment" is Django's own; the words are those of the role table.
+        permissions = [(name, f"Can {words}") for name, words in PERMISSION_WORDS.items() if name != VIEW]
 
     def __str__(self) -> str:
         return self.name

@@ -23,6 +23,12 @@ def environments_with(queryset: EnvironmentQuerySet, user: Any, permission: str)
     """Those of a queryset on which a person has a permission (a code name of ``accounts/roles.py``)."""
     if user is None or not user.is_authenticated or not user.is_active:
         return queryset.none()
+    limits = user.limits
+    if limits is not None:
+        if not limits.permits(permission):
+            return queryset.none()
+        if limits.environments is not None:
+            queryset = queryset.filter(name__in=limits.environments)
     return get_objects_for_user(user, permission, queryset, accept_global_perms=False, with_superuser=False)
 
 
@@ -43,7 +49,7 @@ def require(actor: Actor, permission: str, environment: Environment) -> None:
         Forbidden: the actor lacks the permission; the message says which roles have it.
     """
     if not allowed(actor, permission, environment):
-        who = " or ".join(role.value for role in roles_with(permission, production=environment.is_production))
+        who = _who_can(actor, permission, production=environment.is_production)
         raise Forbidden(actor, permission, PERMISSION_WORDS[permission], environment.name, who)
 
 
@@ -56,5 +62,11 @@ def require_anywhere(actor: Actor, permission: str, service: Service) -> None:
     environments = service.environments.all()
     if actor.is_system or environments_with(environments, actor.user, permission).exists():
         return
-    who = " or ".join(role.value for role in roles_with(permission, production=False))
+    who = _who_can(actor, permission, production=False)
     raise Forbidden(actor, permission, PERMISSION_WORDS[permission], service.name, who)
+
+
+def _who_can(actor: Actor, permission: str, *, production: bool) -> str:
+    who = " or ".join(role.value for role in roles_with(permission, production=production))
+    limits = getattr(actor.user, "limits", None)
+    return f"{who}, with a key whose scopes and environments include it ({permission})" if limits else who

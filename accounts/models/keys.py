@@ -1,47 +1,47 @@
-"""People and their API keys."""
+"""API keys, and the answers kept under an Idempotency-Key."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.utils import timezone
 
-from accounts.roles import Role
-
-
-class User(AbstractUser):
-    """A person. The role is the group; what it permits is granted per environment (``accounts/roles.py``)."""
-
-    class Meta(AbstractUser.Meta):
-        pass
-
-    @property
-    def role(self) -> str:
-        """Admin, Operator or Developer; empty without a role."""
-        names = {group.name for group in self.groups.all()}
-        return next((role.value for role in Role if role.value in names), "")
-
-    @property
-    def display_name(self) -> str:
-        """The full name, else the user name."""
-        return self.get_full_name() or self.username
+from accounts.limits import Limits
+from accounts.models.people import User
 
 
 class APIKey(models.Model):
     """A bearer key of a person: ``opsc_<prefix>_<secret>``; only the SHA-256 of the secret is kept."""
 
+    class Kind(models.TextChoices):
+        KEY = "key", "API key"
+        LOGIN = "login", "Command line sign-in"
+
+    kind = models.CharField(max_length=10, choices=Kind, default=Kind.KEY)
     owner = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_keys")
     name = models.CharField(max_length=100)
     prefix = models.CharField(max_length=12, unique=True)
     digest = models.CharField(max_length=64)
+    scopes = models.JSONField(default=list, help_text="Permissions it may use; it may always look.")
+    environments = models.JSONField(
+        null=True, blank=True, help_text="Names of the environments it reaches; null for all of its owner's."
+    )
+    networks = models.JSONField(
+        default=list, blank=True, help_text="Networks (CIDR) it may come from; empty for anywhere."
+    )
+    replaces = models.OneToOneField(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="replaced_by", help_text="By rotation."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
+    reminded_at = models.DateTimeField(null=True, blank=True, help_text="When its owner was told that it ends soon.")
 
     LIFETIME = timedelta(days=90)
+    DUE = timedelta(days=14)
+    """How long before its end a key is due to be rotated."""
 
     class Meta:
         ordering = ("-created_at",)
@@ -53,6 +53,11 @@ class APIKey(models.Model):
     def is_usable(self) -> bool:
         """Neither revoked nor expired, and its owner is active."""
         return self.revoked_at is None and self.expires_at > timezone.now() and self.owner.is_active
+
+    @property
+    def limits(self) -> Limits:
+        """What the key leaves of its owner's rights."""
+        return Limits(frozenset(self.scopes), None if self.environments is None else frozenset(self.environments))
 
 
 class IdempotencyKey(models.Model):
