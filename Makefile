@@ -8,13 +8,13 @@ BIN := $(VENV)/bin
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-demo: $(VENV)/.product  ## Install, start everything on this machine, begin a deployment to watch; Ctrl-C stops it
+demo: $(VENV)/.product $(BIN)/opsctl  ## Install, start everything on this machine, begin a deployment to watch; Ctrl-C stops it
 	@$(BIN)/python -m opsconsole.local.demo
 
 demo-reset: $(VENV)/.product  ## Stop the demo and delete its data
 	@$(BIN)/python -m opsconsole.local.demo --reset
 
-test: $(VENV)/.tests  ## Everything: lint, types, imports, migrations, all tests on real services and a real browser
+test: $(VENV)/.tests $(BIN)/opsctl  ## Everything: lint, types, imports, migrations, all tests on real services and a real browser
 	@$(BIN)/python -m tests.run
 
 lint: $(VENV)/.tests  ## Only the checks without running the product
@@ -35,6 +35,11 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; set PYTHON=…")'
 	@echo "Creating $(VENV) …"
 	@$(PYTHON) -m venv $(VENV)
+
+# A script of two lines: the package is no distribution, and must be found from every folder.
+$(BIN)/opsctl: Makefile | $(VENV)/bin/python
+	@printf '#!/bin/sh\nPYTHONPATH=%s exec %s -P -m opsctl "$$@"\n' "'$(CURDIR)'" "'$(CURDIR)/$(BIN)/python'" > $@
+	@chmod 755 $@
 
 $(VENV)/.product: requirements.txt | $(VENV)/bin/python
 	@echo "Installing the product's dependencies (one to two minutes the first time) …"

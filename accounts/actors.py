@@ -23,11 +23,22 @@ def from_request(request: Any) -> Actor:
     user = request.user
     if not user.is_authenticated or not user.is_active:
         raise PermissionDenied("Sign in first, or send an API key: an act needs somebody who does it.")
+    key = getattr(request, "auth", None)
     return Actor(
         name=user.display_name,
-        via="key" if isinstance(getattr(request, "auth", None), APIKey) else "session",
+        via=key.kind if isinstance(key, APIKey) else "session",
         user=user,
         role=user.role,
+        request_id=getattr(request, "request_id", ""),
+        address=request.META.get("REMOTE_ADDR", "") or "",
+    )
+
+
+def from_visitor(request: Any) -> Actor:
+    """Somebody who is not signed in: for the records of attempts to sign in, and for nothing else."""
+    return Actor(
+        name="Nobody signed in",
+        via="session",
         request_id=getattr(request, "request_id", ""),
         address=request.META.get("REMOTE_ADDR", "") or "",
     )

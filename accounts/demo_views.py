@@ -10,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from accounts import actions
+from accounts import passkeys, sessions
 from accounts.addresses import is_from_this_machine
 from accounts.demo_people import PEOPLE
 from accounts.models import User
@@ -21,17 +21,19 @@ from accounts.views import safe_next
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def demo(request: HttpRequest) -> HttpResponse:
-    """Three buttons, one a role; pressing one signs in."""
+    """A button for each person; pressing one signs in."""
     _refuse_outside_the_demo(request)
     problem, status = "", 200
     if request.method == "POST":
-        username = next((person.username for person in PEOPLE if person.role == request.POST.get("role")), None)
+        wanted = {request.POST.get("username"), request.POST.get("role")}
+        username = next((one.username for one in PEOPLE if wanted & {one.username, one.role.value}), None)
         user = User.objects.filter(username=username, is_active=True).first() if username else None
         if user is not None:
-            actions.open_session(request, user, how="demo")
+            sessions.open(request, user, "demo")
             return redirect(safe_next(request))
-        problem, status = "That person does not exist here yet. Create the three with: manage.py demo_people", 400
-    context = {"people": PEOPLE, "next": safe_next(request), "problem": problem}
+        problem, status = "That person does not exist here yet. Create the people with: manage.py demo_people", 400
+    elsewhere = passkeys.elsewhere(request)
+    context = {"people": PEOPLE, "next": safe_next(request), "problem": problem, "passkeys_at": elsewhere}
     return render(request, "accounts/demo.html", context, status=status)
 
 

@@ -8,10 +8,49 @@ from audit.actors import Actor
 class Forbidden(Exception):
     """The actor lacks a permission on an object. HTTP 403; the message says who can do it."""
 
+    code = "forbidden"
+
     def __init__(self, actor: Actor, permission: str, words: str, environment: str, who_can: str) -> None:
         self.actor, self.permission, self.environment = actor, permission, environment
         role = actor.role or "no role"
         super().__init__(f"{actor.name} ({role}) may not {words} ({environment}). It takes: {who_can}.")
+
+
+class InsufficientScope(Forbidden):
+    """The person may do it, but the API key that was sent may not. HTTP 403; the message names the scope."""
+
+    code = "insufficient_scope"
+
+    def __init__(self, actor: Actor, permission: str, words: str, environment: str, who_can: str = "") -> None:
+        who = who_can or f"an API key with the scope {permission!r} that reaches {environment}"
+        super().__init__(actor, permission, f"{words} with this API key", environment, who)
+
+
+class LastAdmin(Exception):
+    """Nobody would be Admin any more, so nobody could change that again. HTTP 409."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is the last active Admin. Make somebody else Admin first. Nothing was changed.")
+
+
+class KeyStateError(Exception):
+    """What was asked for does not go with the state of the key, say rotating a revoked one. HTTP 409."""
+
+
+class SignInRefused(Exception):
+    """A sign-in that failed. HTTP 401; ``code`` tells programs why, the message tells people what to do."""
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+class TooManyAttempts(Exception):
+    """Signing in failed too often. HTTP 429; ``wait`` says in how many seconds it may be tried again."""
+
+    def __init__(self, wait: int) -> None:
+        self.wait = wait
+        super().__init__(f"Too many failed attempts. Nothing was done; try again in {wait} s.")
 
 
 class IdempotencyConflict(Exception):

@@ -2,7 +2,7 @@
 
 The server sends ``hello`` (one per topic), ``patch`` and each 5 s ``hb``; the page need not send anything. Who may
 follow a topic is checked at the start, with whatever the page sends, and every 5 s, so that a right taken away ends the
-socket within that time.
+socket within that time. Following production is recorded before anything is sent (``accounts/subscriptions.py``).
 """
 
 from __future__ import annotations
@@ -11,25 +11,24 @@ import asyncio
 import json
 import logging
 import time
-from importlib import import_module
-from typing import Any
+from collections.abc import Callable
 from urllib.parse import parse_qs
 
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
-from django.contrib.auth import get_user
-from django.http import HttpRequest, parse_cookie
+from django.http import parse_cookie
 from django.http.request import validate_host
 
 from accounts.hub import TopicHub, hub_of, in_thread
-from accounts.topics import UnknownTopic, find
+from accounts.subscriptions import NOT_ALLOWED, SIGNED_OUT, admit, decide, still
 
 logger = logging.getLogger(__name__)
 BEAT_SECONDS = 5.0
 MAX_TOPICS = 8
 QUEUE = 256
-SIGNED_OUT, NOT_ALLOWED, NOT_DRAWN, TOO_SLOW = 4401, 4403, 4500, 4408
-"""Close codes; the page's script knows them."""
+NOT_DRAWN, TOO_SLOW = 4500, 4408
+"""Close codes besides those of a refusal; the page's script knows them."""
+__all__ = ["NOT_ALLOWED", "SIGNED_OUT"]
 
 
 class LiveConsumer(AsyncWebsocketConsumer):
@@ -49,17 +48,18 @@ class LiveConsumer(AsyncWebsocketConsumer):
             await self.close()
             return
         self._session_key = parse_cookie(headers.get("cookie", "")).get(settings.SESSION_COOKIE_NAME, "")
+        self._address = (self.scope.get("client") or ("",))[0] or ""
         query = parse_qs(self.scope["query_string"].decode("latin-1"))
         self._topics = [name for name in query.get("topics", [""])[0].split(",") if name][:MAX_TOPICS]
         since = query.get("since", [""])[0].split(",")
         await self.accept()
-        if await self._refused(otherwise=NOT_DRAWN):
+        if await self._refused(admit, otherwise=NOT_DRAWN):
             return
         await self._join(since + [""] * len(self._topics))
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Whatever a page says, its right is looked at again; there is nothing else to say."""
-        await self._refused()
+        await self._refused(still)
 
     async def disconnect(self, code: int) -> None:
         """Leave every topic."""
@@ -97,17 +97,17 @@ class LiveConsumer(AsyncWebsocketConsumer):
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(BEAT_SECONDS)
-            if await self._refused():
+            if await self._refused(still):
                 return
             topics = {
                 hub.name: {"hub": hub.id, "seq": hub.seq, "age": round(min(hub.age, 1e6), 1)} for hub in self._hubs
             }
             self.put(json.dumps({"type": "hb", "server_time": time.time(), "topics": topics}))
 
-    async def _refused(self, otherwise: int | None = None) -> bool:
+    async def _refused(self, look: Callable[..., int | None], otherwise: int | None = None) -> bool:
         """Close the socket when the person may not follow its topics; ``otherwise`` when that is not known."""
         try:
-            code = await in_thread(refusal, self._session_key, self._topics)
+            code = await in_thread(look, self._session_key, self._topics, self._address)
         except Exception:
             # An open socket stays: without a database nothing new is drawn either, and the page sees its age.
             logger.warning("the right to follow %s cannot be checked", self._topics, exc_info=True)
@@ -126,24 +126,5 @@ def same_origin(origin: str, host: str) -> bool:
 
 def refusal(session_key: str, topics: list[str]) -> int | None:
     """The close code when the person of a session may not follow every topic; None when they may."""
-    user = user_of(session_key)
-    if user is None:
-        return SIGNED_OUT
-    for name in topics:
-        try:
-            topic, key = find(name)
-        except UnknownTopic:
-            return NOT_ALLOWED
-        if not topic.may_see(user, key):
-            return NOT_ALLOWED
-    return None
-
-
-def user_of(session_key: str) -> Any:
-    """The active person whose session this is, read anew; None without one."""
-    if not session_key:
-        return None
-    request = HttpRequest()
-    request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
-    user = get_user(request)
-    return user if user.is_authenticated and user.is_active else None
+    found = decide(session_key, topics)[1]
+    return found.code if found else None

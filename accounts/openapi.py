@@ -22,6 +22,7 @@ _MEANING = {
     404: "There is no such object, or you may not see it.",
     409: "The state does not permit this; nothing was done.",
     422: "The request was understood and refused; nothing was done.",
+    429: "Signing in failed too often from this address; Retry-After says when to try again.",
 }
 
 
@@ -53,6 +54,12 @@ class ProblemSerializer(serializers.Serializer):  # type: ignore[type-arg]
         required=False, allow_null=True, help_text="409 deployment_in_progress: the deployment that is not finished."
     )
     current_status = serializers.CharField(required=False, help_text="409 wrong_state: the deployment's status now.")
+    state = serializers.CharField(required=False, help_text="409 not_waiting: what came of the request.")
+    changes = serializers.ListField(
+        child=serializers.DictField(),
+        required=False,
+        help_text="409 subject_changed: each member that changed, with from and to.",
+    )
     reasons = serializers.ListField(
         child=serializers.DictField(child=serializers.CharField()),
         required=False,

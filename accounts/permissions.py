@@ -9,8 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from rest_framework.exceptions import NotAuthenticated
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
+
+from accounts import sessions
+from accounts.models import APIKey
+from accounts.proof_errors import SecondFactorRequired
 
 PUBLIC = "public"
 """Open to everybody: it tells nothing about what is operated."""
@@ -36,4 +41,23 @@ class ActionPermission(BasePermission):
         needed = getattr(view, "permission_map", {}).get(action)
         if needed == PUBLIC:
             return True
-        return needed is not None and bool(request.user and request.user.is_authenticated and request.user.is_active)
+        if needed is None or not (request.user and request.user.is_authenticated and request.user.is_active):
+            return False
+        _require_second_factor(request)
+        return True
+
+
+def _require_second_factor(request: Request) -> None:
+    """An Admin acts with a second factor only, and so does everybody who has one, by session as by key."""
+    if isinstance(getattr(request, "auth", None), APIKey):
+        if sessions.key_needs_second_factor(request.user):
+            raise SecondFactorRequired(
+                "API keys of an Admin work once the Admin has a second factor. Sign in on the page, open Account, "
+                "Security, and add a passkey or an authenticator app."
+            )
+        return
+    standing = sessions.standing(request.session, request.user)
+    if standing == sessions.Standing.ENDED:
+        raise NotAuthenticated("Your session has ended. Sign in again.")
+    if standing == sessions.Standing.SECOND_FACTOR:
+        raise SecondFactorRequired("Show your second factor first: open /login/second/.")

@@ -2,17 +2,19 @@
 
 An app registers its topics in its ``live.py``, which is imported when the server starts::
 
-    topic("deployment.<id>", may_see, view)
+    topic("deployment.<id>", may_see, view, production=names)
 
 ``may_see(user, key)`` says whether a person may follow it, ``view(key)`` draws it; ``key`` is the part after the dot
-("42"), empty for a topic without one. Both run in a thread and may use the database. A view is drawn once for everybody
+("42"), empty for a topic without one. ``production(key)`` names the production environments that it shows: following
+those is recorded in the audit trail, and so is following a topic that does not say. All run in a thread and may use the
+database. A view is drawn once for everybody
 who follows the topic, so it must not depend on who looks and must not contain forms: a part that does is a ``Reload``,
 which each page fetches for itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,6 +54,7 @@ class View:
 
 MaySee = Callable[[Any, str], bool]
 Draw = Callable[[str], "View | Mapping[str, str | Reload]"]
+Production = Callable[[str], Iterable[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,8 @@ class Topic:
     has_key: bool
     may_see: MaySee
     draw: Draw
+    production: Production | None = None
+    """Names of the production environments that it shows; None when it does not say."""
 
 
 class UnknownTopic(Exception):
@@ -71,7 +76,7 @@ class UnknownTopic(Exception):
 _topics: dict[str, Topic] = {}
 
 
-def topic(pattern: str, permission_check: MaySee, regions: Draw) -> None:
+def topic(pattern: str, permission_check: MaySee, regions: Draw, *, production: Production | None = None) -> None:
     """Register ``prefix`` or ``prefix.<key>``.
 
     Raises:
@@ -82,7 +87,7 @@ def topic(pattern: str, permission_check: MaySee, regions: Draw) -> None:
         raise ValueError(f"topic pattern {pattern!r}: write it as 'name' or 'name.<key>'")
     if prefix in _topics:
         raise ValueError(f"topic {prefix!r} is registered twice")
-    _topics[prefix] = Topic(prefix, bool(dot), permission_check, regions)
+    _topics[prefix] = Topic(prefix, bool(dot), permission_check, regions, production)
 
 
 def find(name: str) -> tuple[Topic, str]:

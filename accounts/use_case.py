@@ -8,15 +8,11 @@ from typing import ParamSpec, TypeVar
 
 from django.db import transaction
 
+from accounts import denials
 from accounts.errors import Forbidden
-from audit.actions import record
-from audit.models import Outcome
-from audit.registry import register
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-register(access__denied="Access denied")
 
 
 def use_case(function: Callable[P, R]) -> Callable[P, R]:
@@ -28,15 +24,7 @@ def use_case(function: Callable[P, R]) -> Callable[P, R]:
             with transaction.atomic():
                 return function(*args, **kwargs)
         except Forbidden as error:
-            with transaction.atomic():
-                record(
-                    error.actor,
-                    "access.denied",
-                    environment=error.environment,
-                    outcome=Outcome.DENIED,
-                    reason=str(error),
-                    after={"permission": error.permission, "act": f"{function.__module__}.{function.__name__}"},
-                )
+            denials.note(error, f"{function.__module__}.{function.__name__}")
             raise
 
     return wrapper

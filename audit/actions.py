@@ -9,6 +9,7 @@ from django.db import models, transaction
 from audit import registry
 from audit.actors import Actor
 from audit.models import Outcome, Record
+from audit.redaction import redact
 
 
 def record(
@@ -23,6 +24,8 @@ def record(
     after: Any = None,
 ) -> Record:
     """Write one record in the transaction of the act, so that there is no act without a record.
+
+    Secrets are cut out (``audit/redaction.py``); a trigger notes the record for the chain in the same transaction.
 
     Raises:
         KeyError: the action is not registered (``audit/registry.py``).
@@ -40,12 +43,12 @@ def record(
         action=action,
         object_type=subject._meta.model_name if subject is not None else "",
         object_id=str(subject.pk) if subject is not None else "",
-        object_name=str(subject)[:200] if subject is not None else "",
+        object_name=redact(str(subject))[:200] if subject is not None else "",
         environment=environment,
         outcome=outcome,
-        reason=reason,
-        before=before,
-        after=after,
+        reason=redact(reason),
+        before=redact(before),
+        after=redact(after),
         request_id=actor.request_id,
         address=actor.address,
     )

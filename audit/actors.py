@@ -13,7 +13,7 @@ class Actor:
     name: str
     """Name as it is now; kept with each record."""
     via: str
-    """How the act arrived: ``session``, ``key``, ``cli`` or ``system``."""
+    """How the act arrived: ``session``, ``key``, ``login`` (command line sign-in), ``cli`` or ``system``."""
     user: Any = None
     """The person; None for the system."""
     role: str = ""

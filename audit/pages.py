@@ -1,167 +1,229 @@
-"""Read queries of the audit pages: search, facets, keyset pages, and what an act changed."""
+"""What the audit pages show: filters, rows with links, what an act changed, and how the chain stands."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
+from urllib.parse import urlencode
 
-from django.db.models import Q, QuerySet
 from django.urls import NoReverseMatch, reverse
-from guardian.shortcuts import get_objects_for_user
 
-from audit import registry
-from audit.models import OUTCOME_CHOICES, Outcome, Record
+from audit import filters, queries, registry
+from audit.models import OUTCOME_CHOICES, Record
+from audit.queries import Edge, Reader, Search, visible_to
+
+__all__ = ["visible_to"]
 
 PAGE_SIZE = 50
-ALL_RECORDS = "Admin"
-"""Role that reads every record, also those that belong to no environment."""
-VIEW = "environments.view_environment"
-FACETS = ("who", "action", "environment", "outcome")
+RANGES = (("1h", "Last hour"), ("24h", "Last 24 hours"), ("7d", "Last 7 days"))
+VIA = {
+    "session": "in the browser",
+    "key": "by API key",
+    "login": "by command line",
+    "cli": "at the server",
+    "system": "by itself",
+}
+"""How an act arrived, in words."""
+LABELS = {
+    "q": "Search",
+    "who": "Who",
+    "action": "Action",
+    "object": "Object",
+    "environment": "Environment",
+    "outcome": "Outcome",
+    "request": "Request",
+    "since": "From, UTC",
+    "until": "To, UTC",
+}
+_WHAT = ("title", "rule", "topic")
+_API_NAMES = {"who": "actor"}
+_TIME = "2026-01-21 14:02"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One record in the list."""
+
+    record: Record
+    object_href: str
+    """Where its object is shown; empty when it has no page."""
+    via: str
+    """How the act arrived, in words."""
+    what: str
+    """What of an act there are many of: a step, a rule, a topic; else empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of records, newest first; the ids lead to its neighbours."""
+    """One page of records, newest first; the edges lead to its neighbours."""
 
-    rows: list[tuple[Record, str]]
-    """Each record with the address of its object, or an empty text."""
-    older: int | None
-    newer: int | None
+    rows: list[Row]
+    older: str = ""
+    newer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """One filter that is set."""
+
+    label: str
+    value: str
+    without: str
+    """Query string of the page without it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One value before and after an act."""
+    """One value before and after an act; nested values by their path, as ``slots.blue.weight``."""
 
     name: str
     before: Any
     after: Any
-
-    @property
-    def differs(self) -> bool:
-        """Whether the act changed it."""
-        return bool(self.before != self.after)
+    kind: str
+    """``added``, ``removed``, ``changed`` or ``same``."""
 
 
-def visible_to(user: Any) -> QuerySet[Record]:
-    """Records that a person may read: Admins all, others those of the environments that they may see."""
-    if not user.is_authenticated or not user.is_active:
-        return Record.objects.none()
-    bounds = None if user.limits is None else user.limits.environments
-    if user.role == ALL_RECORDS and bounds is None:
-        return Record.objects.all()
-    # The permission is asked for by its name: this app imports none of those above it.
-    places = get_objects_for_user(user, VIEW, accept_global_perms=False, with_superuser=False)
-    names = places.values_list("name", flat=True)
-    return Record.objects.filter(environment__in=[name for name in names if bounds is None or name in bounds])
+def row(record: Record) -> Row:
+    """A record with what the list shows beside it."""
+    kept = record.after if isinstance(record.after, dict) else {}
+    what = next((str(kept[name]) for name in _WHAT if kept.get(name)), "")
+    return Row(record, object_address(record), VIA.get(record.via, record.via), what)
 
 
-def filtered(records: QuerySet[Record], given: Mapping[str, str]) -> tuple[QuerySet[Record], list[str]]:
-    """Records that match a query string, and what of it could not be used."""
-    problems: list[str] = []
-    text = given.get("q", "").strip()[:100]
-    if text:
-        records = records.filter(
-            Q(actor_name__icontains=text)
-            | Q(object_name__icontains=text)
-            | Q(reason__icontains=text)
-            | Q(action__icontains=text)
-            | Q(request_id=text)
-        )
-    if given.get("who"):
-        records = records.filter(actor_name=given["who"])
-    for name in ("action", "environment"):
-        if given.get(name):
-            records = records.filter(**{name: given[name]})
-    if given.get("outcome") in [outcome.value for outcome in Outcome]:
-        records = records.filter(outcome=given["outcome"])
-    elif given.get("outcome"):
-        problems.append(f"There is no outcome “{given['outcome'][:40]}”.")
-    kind, _, key = given.get("object", "").partition(":")
-    if kind:
-        records = records.filter(object_type=kind, **({"object_id": key} if key else {}))
-    for name, look_up, days in (("since", "at__gte", 0), ("until", "at__lt", 1)):
-        if given.get(name):
-            day = _day(given[name])
-            if day is None:
-                problems.append(f"“{given[name][:40]}” is no date; write it as 2026-01-21.")
-            else:
-                records = records.filter(**{look_up: day + timedelta(days=days)})
-    return records, problems
+def page(search: Search, before: str, after: str) -> Page:
+    """The page older than one place in the list or newer than another; by default the newest.
 
-
-def _day(text: str) -> datetime | None:
-    try:
-        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
-    except ValueError:
-        return None
-
-
-def page(records: QuerySet[Record], before: str, after: str) -> Page:
-    """The page older than one id or newer than another; by default the newest.
-
-    A page is found by the id at its edge, not by its number, so that a deep page is as fast as the first and
-    new records do not push rows from one page to the next.
+    A page is found by the record at its edge, not by its number, so that a deep page is as fast as the first and new
+    records do not push rows from one page to the next.
     """
-    records = records.order_by("-id")
-    if after.isdigit():
-        found = list(records.filter(id__gt=int(after)).order_by("id")[: PAGE_SIZE + 1])
-        more, rows = len(found) > PAGE_SIZE, found[:PAGE_SIZE][::-1]
-        older, newer = (rows[-1].pk if rows else None), (rows[0].pk if more and rows else None)
-        return Page([(row, object_address(row)) for row in rows], older, newer)
-    if before.isdigit():
-        records = records.filter(id__lt=int(before))
-    found = list(records[: PAGE_SIZE + 1])
-    rows = found[:PAGE_SIZE]
-    older = rows[-1].pk if len(found) > PAGE_SIZE else None
-    return Page([(row, object_address(row)) for row in rows], older, rows[0].pk if rows and before.isdigit() else None)
+    newer = queries.edge(after)
+    older = None if newer else queries.edge(before)
+    found = search.page(PAGE_SIZE + 1, newer or older, newer=newer is not None)
+    if newer:
+        shown = found[-PAGE_SIZE:]
+        return Page(_rows(shown), _edge(shown[-1:]), _edge(shown[:1]) if len(found) > PAGE_SIZE else "")
+    shown = found[:PAGE_SIZE]
+    return Page(_rows(shown), _edge(shown[-1:]) if len(found) > PAGE_SIZE else "", _edge(shown[:1]) if older else "")
 
 
-def facets(records: QuerySet[Record], given: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The filters above the list, as ``ui/filter_bar.html`` wants them."""
-    people = records.order_by("actor_name").values_list("actor_name", flat=True).distinct()[:100]
-    places = (
-        records.exclude(environment="").order_by("environment").values_list("environment", flat=True).distinct()[:50]
-    )
+def of(records: Sequence[Record]) -> Page:
+    """Some records on one page."""
+    return Page(_rows(records))
+
+
+def _rows(records: Sequence[Record]) -> list[Row]:
+    return [row(record) for record in records]
+
+
+def _edge(records: Sequence[Record]) -> str:
+    return str(Edge(records[0].at, records[0].pk)) if records else ""
+
+
+def bar(search: Search, given: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The filters above the list, as ``ui/filter_bar.html`` wants them. At most one query."""
     return [
-        {"name": "q", "label": "Search", "value": given.get("q", ""), "type": "search"},
-        _choice("who", "Who", given, [(name, name) for name in people]),
-        _choice("action", "Action", given, list(registry.actions().items())),
-        _choice("environment", "Environment", given, [(name, name) for name in places]),
-        _choice("outcome", "Outcome", given, OUTCOME_CHOICES),
-        {"name": "since", "label": "From", "value": given.get("since", ""), "type": "date"},
-        {"name": "until", "label": "To", "value": given.get("until", ""), "type": "date"},
+        _field("q", given, type="search"),
+        _choice("who", given, [(name, name) for name in search.people]),
+        _choice("action", given, list(registry.actions().items())),
+        _choice("environment", given, [(name, name) for name in search.everywhere if name]),
+        _choice("outcome", given, OUTCOME_CHOICES),
+        _field("since", given, type="text", hint=_TIME),
+        _field("until", given, type="text", hint=_TIME),
+        *[_field(name, given, type="hidden") for name in ("object", "request") if given.get(name)],
     ]
 
 
-def _choice(name: str, label: str, given: Mapping[str, str], options: list[tuple[str, str]]) -> dict[str, Any]:
-    return {"name": name, "label": label, "value": given.get(name, ""), "options": [("", "Any"), *options]}
+def _field(name: str, given: Mapping[str, str], **more: Any) -> dict[str, Any]:
+    return {"name": name, "label": LABELS[name], "value": given.get(name, ""), **more}
+
+
+def _choice(name: str, given: Mapping[str, str], options: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    value = given.get(name, "")
+    # A link may ask for what no list offers, such as somebody who has not acted yet.
+    unlisted = [(value, value)] if value and value not in {known for known, _ in options} else []
+    return _field(name, given, options=[("", "Any"), *unlisted, *options])
+
+
+def chips(given: Mapping[str, str]) -> list[Chip]:
+    """The filters that are set, each with the way to the list without it."""
+    words = {"action": registry.actions(), "outcome": dict(OUTCOME_CHOICES)}
+    return [
+        Chip(LABELS[name], words.get(name, {}).get(value, value), _query(given, without=name))
+        for name, value in _given(given)
+    ]
+
+
+def ranges(given: Mapping[str, str]) -> list[tuple[str, str, bool]]:
+    """Often used time ranges: word, query string, whether it is the present one."""
+    return [
+        (word, f"?{urlencode([*_given(given, 'since', 'until'), ('since', ago)])}", given.get("since") == ago)
+        for ago, word in RANGES
+    ]
+
+
+def query(given: Mapping[str, str], **more: str) -> str:
+    """The query string of a filter, without a place in the list, for links to the same filter elsewhere."""
+    return urlencode([*_given(given), *more.items()])
+
+
+def api_query(given: Mapping[str, str]) -> str:
+    """The same filter as the API names it."""
+    return urlencode([(_API_NAMES.get(name, name), value) for name, value in _given(given)])
+
+
+def _given(given: Mapping[str, str], *without: str) -> list[tuple[str, str]]:
+    return [(name, given[name]) for name in filters.NAMES if given.get(name) and name not in without]
+
+
+def _query(given: Mapping[str, str], without: str) -> str:
+    return f"?{urlencode(_given(given, without))}"
 
 
 def object_address(record: Record) -> str:
     """Where the object of a record is shown; empty when it has no page."""
-    routes = {
-        "deployment": ("deployment", record.object_id),
-        "release": ("release", record.object_name),
-        "environment": ("environment", record.object_name),
-    }
-    if record.object_type not in routes:
-        return ""
-    name, argument = routes[record.object_type]
+    if record.object_type == "deployment":
+        return _address("deployment", record.object_id)
+    return _address(record.object_type, record.object_name) if record.object_type in ("release", "environment") else ""
+
+
+@lru_cache(maxsize=2048)
+def _address(route: str, argument: str) -> str:
     try:
-        return reverse(name, args=[int(argument) if name == "deployment" else argument])
+        return reverse(route, args=[int(argument) if route == "deployment" else argument])
     except (NoReverseMatch, ValueError):
         return ""
 
 
 def changes(record: Record) -> list[Change]:
-    """What an act changed, value by value; a record that keeps no mapping is one change without a name."""
-    before, after = record.before, record.after
-    if before is None and after is None:
-        return []
-    if not isinstance(before or {}, dict) or not isinstance(after or {}, dict):
-        return [Change("", before, after)]
-    names = dict.fromkeys([*(before or {}), *(after or {})])
-    return [Change(name, (before or {}).get(name), (after or {}).get(name)) for name in names]
+    """What an act changed, value by value, what differs first; a record without ``before`` has only what it kept."""
+    before, after = dict(_leaves(record.before)), dict(_leaves(record.after))
+    found = []
+    for name in dict.fromkeys([*before, *after]):
+        was, now = before.get(name), after.get(name)
+        kind = "added" if name not in before else "removed" if name not in after else "changed"
+        found.append(Change(name, was, now, "same" if name in before and name in after and was == now else kind))
+    return sorted(found, key=lambda change: change.kind == "same")
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value that is no object, by its path; a list is one value."""
+    if isinstance(value, dict) and (value or path):
+        for name, inner in value.items():
+            yield from _leaves(inner, f"{path}.{name}" if path else str(name))
+        if not value:
+            yield path, value
+    elif value is not None or path:
+        yield path, value
+
+
+def neighbours(record: Record, reader: Reader) -> tuple[Record | None, Record | None]:
+    """The records before and after one on the same object that may be read. Two queries; none without an object."""
+    if not record.object_type:
+        return None, None
+    same = Record.objects.filter(reader.q(), object_type=record.object_type, object_id=record.object_id)
+    return (
+        same.filter(pk__lt=record.pk).order_by("-id").first(),
+        same.filter(pk__gt=record.pk).order_by("id").first(),
+    )

@@ -17,13 +17,14 @@ from accounts.errors import Forbidden
 from accounts.roles import DEPLOY, roles_with
 from deployments import actions
 from deployments.acts import ACTS, Attempt
+from deployments.approvals import startable_ids, starts_directly
 from deployments.errors import Blocked, InvalidRequest, PreflightFailed, WrongState
 from deployments.forms import ActForm, StartForm
 from deployments.models import Deployment
 from deployments.pages import running_versions
 from deployments.start_page import Preview, preview
+from deployments.states import Status
 from deployments.views import detail_page, find
-from environments.pages import deployable_ids
 
 Act = Callable[..., Deployment]
 _ACTS: dict[str, tuple[Act, str]] = {
@@ -72,8 +73,8 @@ def act(request: HttpRequest, pk: int, name: str) -> HttpResponseBase:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def start(request: HttpRequest) -> HttpResponseBase:
-    """``/deployments/new/``: choose, see what would happen and what blocks it, and start."""
-    if not deployable_ids(request.user):
+    """``/deployments/new/``: choose, see what would happen and what blocks it, and start or ask for it."""
+    if not startable_ids(request.user):
         who = " or ".join(role.value for role in roles_with(DEPLOY, production=False))
         raise PermissionDenied(f"{from_request(request).name} may not deploy to any environment. It takes: {who}.")
     if request.method == "POST":
@@ -104,6 +105,9 @@ def _start(request: HttpRequest) -> HttpResponseBase:
     except PreflightFailed as error:
         form.add_error(None, "Pre-checks block it; each is named below with what to do. Nothing was started.")
         return _start_page(request, form, status=error.status)
+    if deployment.status == Status.AWAITING_APPROVAL:
+        messages.info(request, "Asked for. It starts when another person approves.")
+        return redirect("approval", pk=deployment.approval.pk)
     messages.info(request, f"Deployment {deployment.pk} is asked for.")
     return redirect("deployment", pk=deployment.pk)
 
@@ -113,7 +117,7 @@ def _start_page(
 ) -> HttpResponse:
     context: dict[str, Any] = {
         "form": form,
-        "shown": _preview(form),
+        "shown": _preview(request, form),
         "environment": form.chosen_environment,
         "running": running_versions(request.user),
         "blocking": blocking,
@@ -121,9 +125,10 @@ def _start_page(
     return render(request, "deployments/new.html", context, status=status)
 
 
-def _preview(form: StartForm) -> Preview | None:
+def _preview(request: HttpRequest, form: StartForm) -> Preview | None:
     environment, version = form.chosen_environment, form["release"].value()
     release = form.fields["release"].queryset.filter(version=version).first() if version else None
     if environment is None or release is None:
         return None
-    return preview(environment, release, form["strategy"].value() or "")
+    asks = not starts_directly(request.user, environment)
+    return preview(environment, release, form["strategy"].value() or "", asks)

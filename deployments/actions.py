@@ -7,62 +7,63 @@ back) take effect in that transaction: they wait for no worker.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 
-from accounts.roles import DEPLOY
+from accounts.roles import DEPLOY, REQUEST
 from accounts.use_case import use_case
 from audit.actions import record
 from audit.actors import Actor
-from deployments import events, preflight, releases
+from deployments import approval_actions, events, preflight, releases, starting
 from deployments.clock import db_now
-from deployments.errors import Blocked, InvalidRequest, PreflightFailed, WrongState
+from deployments.errors import InvalidRequest, WrongState
 from deployments.models import Deployment, Release
 from deployments.planning import add_steps, plan_input, skip_open_steps
+from deployments.starting import clean_reason
 from deployments.states import ACTIVE, UNFINISHED, Status
-from deployments.strategies import ROLLBACK, STRATEGIES, Strategy, by_name
+from deployments.strategies import ROLLBACK, STRATEGIES, by_name
 from deployments.strategies.base import CRITICAL
 from environments.models import Environment, SampleRow, Service
-from environments.permissions import require, require_anywhere
-
-REASON_LIMIT = 2000
+from environments.permissions import allowed, require, require_anywhere
 
 
 @use_case
 def start(actor: Actor, environment: Environment, release: Release, strategy: str, reason: str) -> Deployment:
-    """Start a deployment of a release.
+    """Start a deployment of a release, or ask for it where somebody else must approve (``approval_actions.py``).
+
+    Returns:
+        The deployment: pending, or awaiting approval with its ``approval``.
 
     Raises:
-        Forbidden: the actor may not deploy here.
+        Forbidden: the actor may neither deploy here nor ask for it.
         InvalidRequest: no reason, or an unknown strategy.
         Blocked: another deployment of the environment is not finished.
         PreflightFailed: checks block it; every reason is in the error.
     """
-    require(actor, DEPLOY, environment)
-    reason = _clean_reason(reason)
+    may_deploy = allowed(actor, DEPLOY, environment)
+    if not may_deploy:
+        require(actor, REQUEST, environment)
+    reason = clean_reason(reason)
     if strategy not in STRATEGIES:
         raise InvalidRequest("strategy", f"Unknown strategy {strategy!r}. Choose one of: {', '.join(STRATEGIES)}.")
-    _refuse_when_busy(environment)
-    blocks = [result for result in preflight.check(environment, release, strategy) if not result.ok]
-    if blocks:
-        raise PreflightFailed([result.as_reason() for result in blocks])
-    locked = Environment.objects.select_for_update(of=("self",)).select_related("live_slot").get(pk=environment.pk)
-    _refuse_when_busy(locked)
-    live = locked.live_slot
-    target = locked.slots.exclude(pk=live.pk if live else None).first()
-    assert target is not None  # a definition has exactly two slots
-    deployment = _create(
+    starting.refuse_when_busy(environment)
+    starting.refuse_when_blocked(environment, release, strategy)
+    locked = starting.lock(environment)
+    starting.refuse_when_busy(locked)
+    if not may_deploy or locked.needs_second_person:
+        return approval_actions.request(actor, locked, release, strategy, reason)
+    deployment = starting.create(
         actor,
         STRATEGIES[strategy],
         environment=locked,
         from_release=preflight.live_release(locked),
         to_release=release,
-        from_slot=live,
-        to_slot=target,
+        from_slot=locked.live_slot,
+        to_slot=starting.target_slot(locked),
         reason=reason,
     )
-    record(actor, "deployment.started", deployment, environment=locked.name, reason=reason, after=_summary(deployment))
+    after = starting.summary(deployment)
+    record(actor, "deployment.started", deployment, environment=locked.name, reason=reason, after=after)
     return deployment
 
 
@@ -74,7 +75,7 @@ def promote(actor: Actor, deployment: Deployment, reason: str, token: str | None
         Forbidden, InvalidRequest, WrongState: as the names say; nothing was done.
     """
     locked = _lock(actor, deployment, token)
-    reason = _clean_reason(reason)
+    reason = clean_reason(reason)
     now = db_now()
     if locked.status == Status.WATCHING and locked.accepted_at is None:
         locked.accepted_at = now
@@ -95,7 +96,7 @@ def hold(actor: Actor, deployment: Deployment, reason: str, token: str | None = 
         Forbidden, InvalidRequest, WrongState: as the names say; nothing was done.
     """
     locked = _lock(actor, deployment, token)
-    reason = _clean_reason(reason)
+    reason = clean_reason(reason)
     # Until the new slot trades; between the shift and that nobody does, and a pause there would last.
     in_handover = locked.handover_at is not None and locked.status != Status.WATCHING
     if locked.status not in (Status.PENDING, Status.RUNNING, Status.WATCHING) or locked.is_rollback or in_handover:
@@ -112,7 +113,7 @@ def resume(actor: Actor, deployment: Deployment, reason: str, token: str | None 
         Forbidden, InvalidRequest, WrongState: as the names say; nothing was done.
     """
     locked = _lock(actor, deployment, token)
-    reason = _clean_reason(reason)
+    reason = clean_reason(reason)
     if locked.status != Status.HELD:
         raise _wrong(locked, "resumed")
     locked.status, locked.held_at = (Status.WATCHING if locked.promoted_at else Status.RUNNING), None
@@ -128,7 +129,7 @@ def abort(actor: Actor, deployment: Deployment, reason: str, token: str | None =
         WrongState: the hand-over has begun (roll back instead), or it is finished; nothing was done.
     """
     locked = _lock(actor, deployment, token)
-    reason = _clean_reason(reason)
+    reason = clean_reason(reason)
     if locked.status not in (Status.PENDING, Status.RUNNING, Status.HELD) or locked.handover_at or locked.is_rollback:
         raise _wrong(locked, "aborted")
     begin_abort(locked)
@@ -152,7 +153,7 @@ def roll_back(
         WrongState: nothing was promoted, or something else is live meanwhile; nothing was done.
     """
     locked = _lock(actor, deployment, token)
-    reason = _clean_reason(reason)
+    reason = clean_reason(reason)
     rollback = _start_rollback(actor, locked, reason, fault_after)
     record(
         actor,
@@ -176,7 +177,7 @@ def restart_watch(actor: Actor, deployment: Deployment, reason: str) -> Deployme
         WrongState: nothing is promoted, or it is finished; nothing was done.
     """
     locked = _lock(actor, deployment, None)
-    reason = _clean_reason(reason)
+    reason = clean_reason(reason)
     if locked.promoted_at is None or locked.status not in ACTIVE:
         raise _wrong(locked, "watched anew")
     SampleRow.objects.filter(instance__slot__environment=locked.environment).delete()
@@ -256,7 +257,7 @@ def _start_rollback(actor: Actor, locked: Deployment, reason: str, fault_after: 
     good, bad = locked.from_slot, locked.to_slot
     assert good is not None and locked.from_release is not None  # _refuse_rollback
     events.publish(locked)
-    return _create(
+    return starting.create(
         actor,
         ROLLBACK,
         environment=environment,
@@ -308,6 +309,8 @@ def _wrong(deployment: Deployment, verb: str) -> WrongState:
         hint = " The hand-over has begun: roll back instead."
     if verb == "rolled back" and not deployment.handover_at and deployment.status in ACTIVE:
         hint = " Nothing was promoted yet: abort instead."
+    if deployment.status == Status.AWAITING_APPROVAL:
+        hint = " Nothing runs yet: reject or withdraw the request."
     status = deployment.get_status_display()
     return WrongState(f"Deployment {deployment.pk} is {status} and cannot be {verb}.{hint}", deployment.status)
 
@@ -329,57 +332,3 @@ def _save(
     if due_at is not None:
         events.work(deployment, queue)
     return deployment
-
-
-def _create(actor: Actor, strategy: Strategy, **fields: Any) -> Deployment:
-    environment: Environment = fields["environment"]
-    deployment = Deployment(
-        strategy=strategy.name,
-        requested_by=actor.user,
-        requested_by_name=actor.name,
-        policy_data=environment.policy_data,
-        created_at=db_now(),
-        due_at=db_now(),
-        **fields,
-    )
-    try:
-        with transaction.atomic():
-            deployment.save()
-    except IntegrityError as error:
-        if "one_active_deployment" not in str(error):
-            raise
-        _refuse_when_busy(environment)
-        raise Blocked("Another deployment was started at the same time.", None) from error
-    plan = strategy.plan(plan_input(deployment))
-    add_steps(deployment, plan)
-    events.publish(deployment)
-    events.work(deployment, plan[0].queue)
-    return deployment
-
-
-def _refuse_when_busy(environment: Environment) -> None:
-    blocking = Deployment.objects.filter(environment=environment, status__in=UNFINISHED).order_by("-id").first()
-    if blocking is not None:
-        raise Blocked(
-            f"Deployment {blocking.pk} ({blocking.to_release}) of {environment} is "
-            f"{blocking.get_status_display().lower()}. Wait for its end, abort it or roll it back.",
-            blocking.pk,
-        )
-
-
-def _clean_reason(reason: str) -> str:
-    text = (reason or "").strip()
-    if not text:
-        raise InvalidRequest("reason", "Say why: the reason is kept in the audit trail.")
-    if len(text) > REASON_LIMIT:
-        raise InvalidRequest("reason", f"The reason has {len(text)} characters; at most {REASON_LIMIT} are kept.")
-    return text
-
-
-def _summary(deployment: Deployment) -> dict[str, Any]:
-    return {
-        "from": deployment.from_release.version if deployment.from_release else None,
-        "to": deployment.to_release.version,
-        "strategy": deployment.strategy,
-        "slot": deployment.to_slot.name,
-    }

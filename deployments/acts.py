@@ -165,7 +165,7 @@ def _offers(user: Any, page: LivePage, attempt: Attempt) -> tuple[Offer, ...]:
 def _shown(page: LivePage, acts: Mapping[str, Any]) -> list[str]:
     """Hold or resume, and abort or roll back, never both; after the end only the way back, while there is one."""
     deployment = page.deployment
-    if deployment.is_rollback or deployment.status in ("failing", "aborting"):
+    if deployment.is_rollback or deployment.status in ("failing", "aborting", "awaiting_approval"):
         return []
     if deployment.is_finished:
         return ["rollback"] if acts["roll_back"].allowed else []

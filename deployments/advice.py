@@ -28,6 +28,8 @@ class Advice:
 def advice(deployment: Deployment, steps: Sequence[Step]) -> Advice:
     """The advice for a deployment whose steps and verdicts are loaded."""
     status = deployment.status
+    if status == Status.AWAITING_APPROVAL:
+        return Advice("none", "Another person decides", ("The request shows exactly what will happen.",))
     if status == Status.HELD:
         back = "roll it back" if deployment.handover_at else "abort it"
         return Advice("resume", f"Held: resume it, or {back}", _open_points(deployment))

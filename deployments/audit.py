@@ -1,10 +1,18 @@
 """The audited actions of this app. Verbs match the functions of ``actions.py`` and the steps of the engine."""
 
+from audit.intents import ends
 from audit.registry import register
+from deployments.under_way import under_way
 
 register(
     release__registered="Release registered",
     deployment__started="Deployment started",
+    deployment__requested="Approval asked for",
+    deployment__approved="Deployment approved",
+    deployment__rejected="Request rejected",
+    deployment__request_withdrawn="Request withdrawn",
+    deployment__approval_fell="Request fell: something changed",
+    deployment__approval_expired="Request expired",
     deployment__promoted="Promotion asked for",
     deployment__accepted="New version kept despite a recommendation",
     deployment__held="Held",
@@ -21,3 +29,7 @@ register(
     traffic__shift="Traffic shift",
     writer__role="Trading role",
 )
+
+_STEP_ENDS = ("deployment.step_succeeded", "deployment.step_failed", "deployment.finished")
+ends("deployment.step_started", *_STEP_ENDS, under_way=under_way)
+ends("traffic.shift", *_STEP_ENDS, under_way=under_way)

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from django.db import close_old_connections
 from django.db.models import Q
 
-from deployments import engine, events
+from deployments import approval_actions, engine, events
 from deployments.clock import db_now
 from deployments.lease import CLAIMABLE
 from deployments.models import Deployment
@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 0.7
 """How long a worker has to take what it was rung for."""
+REVIEW_SECONDS = 2.0
+"""How often requests that wait for approval are looked at: whether they still hold."""
 
 
 def due_deployments() -> list[tuple[int, str]]:
@@ -44,6 +46,7 @@ class DueWork:
     def __init__(self) -> None:
         self._hands = ThreadPoolExecutor(max_workers=4, thread_name_prefix="due")
         self._rung: dict[int, float] = {}
+        self._reviewed = float("-inf")
 
     def look(self) -> int:
         """Ring for what is due, take what nobody took; how many were due."""
@@ -58,6 +61,9 @@ class DueWork:
                 logger.warning("no worker took deployment %s within %.1f s; the monitor does", deployment_id, waited)
                 del self._rung[deployment_id]
                 self._hands.submit(_take, deployment_id)
+        if now - self._reviewed >= REVIEW_SECONDS:
+            self._reviewed = now
+            approval_actions.settle_all()
         return len(due)
 
 

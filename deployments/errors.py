@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from accounts.errors import Forbidden
+from audit.actors import Actor
+
 
 class DeploymentError(Exception):
     """Base of the errors of this app; ``status`` is the HTTP status, ``code`` a stable name for scripts."""
@@ -85,3 +88,55 @@ class ReleaseExists(DeploymentError):
 
     status = 409
     code = "release_exists"
+
+
+class NotWaiting(DeploymentError):
+    """Somebody decided on the request before. HTTP 409."""
+
+    status = 409
+    code = "not_waiting"
+
+    def __init__(self, message: str, state: str) -> None:
+        self.state = state
+        super().__init__(message)
+
+    def extra(self) -> dict[str, Any]:
+        return {"state": self.state}
+
+
+class ApprovalExpired(DeploymentError):
+    """The time of the request is over. HTTP 409."""
+
+    status = 409
+    code = "approval_expired"
+
+
+class SubjectChanged(DeploymentError):
+    """What would happen is not what was asked for, or not what the approver saw. HTTP 409."""
+
+    status = 409
+    code = "subject_changed"
+
+    def __init__(self, message: str, changes: Sequence[dict[str, Any]]) -> None:
+        self.changes = list(changes)
+        super().__init__(message)
+
+    def extra(self) -> dict[str, Any]:
+        return {"changes": self.changes}
+
+
+class OwnRequest(Forbidden):
+    """The actor asked for this, so somebody else must decide. HTTP 403."""
+
+    code = "own_request"
+
+    def __init__(self, actor: Actor, permission: str, environment: str) -> None:
+        super().__init__(actor, permission, "decide on an own request", environment, "another person")
+        self.args = ("You asked for this; another person must approve.",)
+
+
+class NotYours(Forbidden):
+    """Somebody else asked for this; it can be rejected, not withdrawn. HTTP 403."""
+
+    def __init__(self, actor: Actor, permission: str, environment: str, requested_by: str) -> None:
+        super().__init__(actor, permission, "withdraw the request of somebody else", environment, requested_by)

@@ -19,6 +19,12 @@ def publish(deployment: Deployment) -> None:
     doorbell.ring_on_commit((f"deployment.{deployment.pk}", f"environment.{deployment.environment_id}", "overview"))
 
 
+def publish_request(deployment: Deployment) -> None:
+    """The same, and the pages that show what waits for approval."""
+    publish(deployment)
+    doorbell.ring_on_commit(("approvals",))
+
+
 def work(deployment: Deployment, queue: str) -> None:
     """Ask a worker of a queue to look at a deployment now; when the broker is dead the monitor finds the row."""
     deployment_id = deployment.pk

@@ -6,13 +6,15 @@ from typing import Any
 
 from django import forms
 
+from deployments.approvals import startable_ids
 from deployments.models import Release
 from deployments.pages import STATE_FILTERS, releases_visible_to
 from deployments.strategies import STRATEGIES
 from environments.models import Environment
-from environments.pages import deployable_ids
 
 REASON_MISSING = "Say why: the reason is kept in the audit trail."
+REJECT_REASON_MISSING = "Say why: whoever asked reads it, and it is kept in the audit trail."
+HASH_MISSING = "The form does not say what you saw. Load the page again."
 STRATEGY_HELP = {
     "blue_green": "The new version starts beside the live one, is tested there, and takes over in one shift. "
     "The old one stays warm, one click from rollback.",
@@ -28,7 +30,8 @@ class StartForm(forms.Form):
         empty_label="Choose an environment",
         error_messages={
             "required": "Choose an environment.",
-            "invalid_choice": "There is no environment “%(value)s” to which you may deploy. Choose one of the list.",
+            "invalid_choice": "There is no environment “%(value)s” to which you may deploy, or ask to. "
+            "Choose one of the list.",
         },
     )
     release = forms.ModelChoiceField(
@@ -52,7 +55,7 @@ class StartForm(forms.Form):
 
     def __init__(self, *args: Any, user: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        environments = Environment.objects.filter(pk__in=deployable_ids(user)).select_related("service", "live_slot")
+        environments = Environment.objects.filter(pk__in=startable_ids(user)).select_related("service", "live_slot")
         self.fields["environment"].queryset = environments
         releases = releases_visible_to(user)
         chosen = environments.filter(name=self.data.get("environment") or self.initial.get("environment") or "").first()
@@ -70,6 +73,28 @@ class ActForm(forms.Form):
 
     reason = forms.CharField(max_length=2000, error_messages={"required": REASON_MISSING})
     token = forms.CharField(max_length=60, required=False)
+
+
+class ApproveForm(forms.Form):
+    """Approving a request: the hash of what the page showed, and a reason if there is one."""
+
+    subject_hash = forms.RegexField(
+        r"^[0-9a-f]{64}\Z",
+        error_messages={"required": HASH_MISSING, "invalid": HASH_MISSING},
+    )
+    reason = forms.CharField(max_length=2000, required=False)
+
+
+class RejectForm(forms.Form):
+    """Rejecting a request: why."""
+
+    reason = forms.CharField(max_length=2000, error_messages={"required": REJECT_REASON_MISSING})
+
+
+class WithdrawForm(forms.Form):
+    """Taking an own request back."""
+
+    reason = forms.CharField(max_length=2000, required=False)
 
 
 class ListFilter(forms.Form):

@@ -1,4 +1,7 @@
-"""Live topics of this app: ``deployment.<id>`` and ``overview``. Regions come from the partials that the pages use."""
+"""Live topics of this app: ``deployment.<id>``, ``overview``, ``approvals`` and ``approval.<id>``.
+
+Regions come from the partials that the pages use.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,12 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 
 from accounts.topics import Reload, Series, View, topic
-from deployments import live_page, metrics, pages
+from deployments import approval_pages, live_page, metrics, pages, starting
 from deployments.live_page import LivePage
-from deployments.models import Deployment
+from deployments.models import Approval, Deployment
 from deployments.states import Status
-from environments.live import may_see_everything
+from environments.live import every_production, may_see_everything
+from environments.models import Environment
 
 RECENT_POINTS = 60
 """Points in a message at most; a page that missed more asks for them by itself."""
@@ -36,9 +40,24 @@ _OVERVIEW = {
 }
 
 
+_APPROVAL_PARTS = {
+    "approvals-list": "list",
+    "approvals-mine": "mine",
+    "counter-approvals": "counter",
+    "nav-approvals": "badge",
+}
+"""Which part of the approvals each region is filled with."""
+
+
 def may_see_deployment(user: Any, key: str) -> bool:
     """Whether a person may follow a deployment."""
     return key.isdigit() and Deployment.objects.visible_to(user).filter(pk=int(key)).exists()
+
+
+def production_of_deployment(key: str) -> list[str]:
+    """The environment of a deployment, if it is production."""
+    found = Environment.objects.filter(kind=Environment.Kind.PRODUCTION, deployments__pk=int(key))
+    return [*found.values_list("name", flat=True)]
 
 
 def draw_deployment(key: str) -> View:
@@ -84,5 +103,43 @@ def draw_overview(key: str = "") -> View:
     return View({region: render_to_string(template, context) for region, template in _OVERVIEW.items()})
 
 
-topic("deployment.<id>", may_see_deployment, draw_deployment)
-topic("overview", may_see_everything, draw_overview)
+def may_see_approvals(user: Any, key: str = "") -> bool:
+    """Whoever sees an environment: the topic tells only that something changed, and pages fetch what is theirs."""
+    return Environment.objects.visible_to(user).exists()
+
+
+def draw_approvals(key: str = "") -> View:
+    """The parts that show what waits for approval; each depends on who looks, so each page fetches its own."""
+    address, stamp = reverse("approval-parts"), approval_pages.stamp()
+    return View({region: Reload(f"{address}?part={part}", stamp) for region, part in _APPROVAL_PARTS.items()})
+
+
+def may_see_approval(user: Any, key: str) -> bool:
+    """Whether a person may follow a request."""
+    return key.isdigit() and Approval.objects.visible_to(user).filter(pk=int(key)).exists()
+
+
+def production_of_approval(key: str) -> list[str]:
+    """The environment of a request, if it is production."""
+    found = Environment.objects.filter(kind=Environment.Kind.PRODUCTION, deployments__approval__pk=int(key))
+    return [*found.values_list("name", flat=True)]
+
+
+def draw_approval(key: str) -> View:
+    """The decision on a request, fetched by each page.
+
+    Raises:
+        Approval.DoesNotExist: there is none of this number.
+    """
+    approval = Approval.objects.select_related("deployment__environment").get(pk=int(key))
+    blocking = starting.busy(approval.deployment.environment) if approval.is_waiting else None
+    address = reverse("approval-decision", args=[approval.pk])
+    words = f"Request {approval.pk}: {approval.get_state_display()}."
+    return View({"decision": Reload(address, approval_pages.decision_stamp(approval, blocking))}, say=words)
+
+
+# It tells that something changed and shows nothing: each page fetches what its person may see.
+topic("approvals", may_see_approvals, draw_approvals, production=lambda key: ())
+topic("approval.<id>", may_see_approval, draw_approval, production=production_of_approval)
+topic("deployment.<id>", may_see_deployment, draw_deployment, production=production_of_deployment)
+topic("overview", may_see_everything, draw_overview, production=every_production)

@@ -14,8 +14,8 @@ from audit.models import Record
 from deployments import queries, words
 from deployments.advice import Advice, advice
 from deployments.metrics import Metric, metrics
-from deployments.models import Deployment, Measurement, Step, Trade, VerdictRow
-from deployments.states import Status, StepStatus
+from deployments.models import Approval, Deployment, Measurement, Step, Trade, VerdictRow
+from deployments.states import ApprovalState, Status, StepStatus
 from environments.models import Instance, Slot
 from environments.readings import Check, Reading, by_gravity, reading, since, with_samples
 
@@ -31,13 +31,19 @@ EVENT_KINDS: Mapping[str, str] = {
 }
 
 
+REVIEW = "review"
+"""Status of the stage at which somebody else decides."""
+_SHOWS_WHAT_SERVES = (Status.AWAITING_APPROVAL, Status.ROLLED_BACK, Status.ABORTED)
+"""What is in the new slot is not of this deployment, not yet or not any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """One step in the rail."""
 
     title: str
     status: str
-    """Status of the step, or ``held`` for the one at which a held deployment stands."""
+    """Status of the step; ``held`` for the one at which a held deployment stands, or one of the review."""
     started_at: datetime | None
     finished_at: datetime | None
     detail: str
@@ -162,6 +168,7 @@ def related(queryset: Any) -> Any:
         "requested_by",
         "reverts__to_release",
         "reverted_by",
+        "approval",
     ).prefetch_related(
         Prefetch("steps", Step.objects.order_by("index")), Prefetch("verdicts", VerdictRow.objects.order_by("-id"))
     )
@@ -201,14 +208,33 @@ def build(deployment: Deployment, kind: str = "all") -> LivePage:
 def rail(deployment: Deployment, steps: Sequence[Step]) -> Rail:
     """The rail of a deployment: the step at work, or the next one, is the current one until the end."""
     is_done = deployment.is_finished
-    waiting = (StepStatus.RUNNING, StepStatus.PENDING)
-    current = 0 if is_done else next((step.index for step in steps if step.status in waiting), -1) + 1
     stages = []
-    for number, step in enumerate(steps, start=1):
-        at_hold = number == current and deployment.status == Status.HELD
-        shown = "held" if at_hold else step.status
-        stages.append(Stage(step.title, shown, step.started_at, step.finished_at, step.detail))
+    for step in steps:
+        stages.append(Stage(step.title, step.status, step.started_at, step.finished_at, step.detail))
+    approval = getattr(deployment, "approval", None)
+    if approval is not None:
+        stages = [*review_stages(approval), *(stages or _planned(approval))]
+    waiting = (REVIEW, StepStatus.RUNNING, StepStatus.PENDING)
+    current = 0 if is_done else next((place for place, stage in enumerate(stages) if stage.status in waiting), -1) + 1
+    if current and deployment.status == Status.HELD:
+        stages[current - 1] = replace(stages[current - 1], status="held")
     return Rail(tuple(stages), current, stages[current - 1].title if current else "", is_done)
+
+
+def review_stages(approval: Approval) -> list[Stage]:
+    """The stages before the first step of a deployment that another person approves."""
+    asked = Stage("Requested", StepStatus.SUCCEEDED, None, None, "")
+    if approval.is_waiting:
+        return [asked, Stage("Approval", REVIEW, approval.created_at, None, "")]
+    title = approval.get_state_display()
+    status = StepStatus.SUCCEEDED if approval.state == ApprovalState.APPROVED else "ended"
+    return [asked, Stage(title, status, approval.created_at, approval.decided_at, approval.decision_reason)]
+
+
+def _planned(approval: Approval) -> list[Stage]:
+    """The steps that were asked for, of a deployment that has none yet, or that never got any."""
+    status = StepStatus.PENDING if approval.is_waiting else StepStatus.SKIPPED
+    return [Stage(step["title"], status, None, None, "") for step in approval.subject["plan"]]
 
 
 def _slots(deployment: Deployment) -> tuple[SlotLine, ...]:
@@ -231,7 +257,7 @@ def _slots(deployment: Deployment) -> tuple[SlotLine, ...]:
 def _subject(deployment: Deployment, lines: Sequence[SlotLine]) -> SlotLine | None:
     """The new slot while and after it is brought up; the one that serves when the new one never got so far."""
     new = next((line for line in lines if line.is_new), None)
-    if new and (new.slot.role != Slot.Role.STOPPED and deployment.status not in (Status.ROLLED_BACK, Status.ABORTED)):
+    if new and (new.slot.role != Slot.Role.STOPPED and deployment.status not in _SHOWS_WHAT_SERVES):
         return new
     return next((line for line in lines if line.weight), new)
 

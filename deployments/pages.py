@@ -24,6 +24,7 @@ PAGE_SIZE = 50
 
 STATE_FILTERS: Mapping[str, tuple[str, frozenset[Status]]] = {
     "unfinished": ("Under way", frozenset(UNFINISHED)),
+    "waiting": ("Waiting for approval", frozenset({Status.AWAITING_APPROVAL})),
     "succeeded": ("Succeeded", frozenset({Status.SUCCEEDED})),
     "rolled_back": ("Rolled back", frozenset({Status.ROLLED_BACK})),
     "failed": ("Failed", frozenset({Status.FAILED})),
@@ -154,12 +155,14 @@ def overview_everywhere() -> Overview:
 
 
 def _overview(views: list[EnvironmentView], scope: QuerySet[Environment]) -> Overview:
-    deployments = Deployment.objects.filter(environment__in=scope)
+    deployments: Any = Deployment.objects.filter(environment__in=scope)
     strips = [strip(item) for item in _under_way(deployments)]
-    last = with_row(deployments.filter(status__in=TERMINAL)).order_by("-finished_at", "-id").first()
+    last = with_row(deployments.begun().filter(status__in=TERMINAL)).order_by("-finished_at", "-id").first()
     day = timezone.now() - timedelta(days=1)
-    recent = deployments.filter(finished_at__gte=day).aggregate(
-        total=Count("pk"), bad=Count("pk", filter=Q(status__in=(Status.ROLLED_BACK, Status.FAILED)))
+    recent = (
+        deployments.begun()
+        .filter(finished_at__gte=day)
+        .aggregate(total=Count("pk"), bad=Count("pk", filter=Q(status__in=(Status.ROLLED_BACK, Status.FAILED))))
     )
     readings = [item for view in views for slot in view.slots if slot.status != "stopped" for item in slot.readings]
     return Overview(

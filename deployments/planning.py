@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from deployments.clock import db_now
-from deployments.models import Deployment, Step
+from deployments.models import Deployment, Release, Step
 from deployments.states import StepStatus
 from deployments.strategies import PlanInput, StepSpec
-from environments.models import SampleRow, Slot
+from environments.models import Environment, SampleRow, Slot
 
 FRESH = timedelta(seconds=5)
 
@@ -22,6 +22,18 @@ def plan_input(deployment: Deployment) -> PlanInput:
         preview=new.name,
         version=deployment.to_release.version,
         warm=_is_warm(deployment),
+        watch_seconds=policy.watch_seconds,
+        stable_seconds=policy.stable_seconds,
+    )
+
+
+def foreseen(environment: Environment, release: Release, slot: Slot) -> PlanInput:
+    """What a strategy is told before there is a deployment: a release that would be brought to a slot now."""
+    live, policy = environment.live_slot, environment.policy
+    return PlanInput(
+        live=live.name if live else "",
+        preview=slot.name,
+        version=release.version,
         watch_seconds=policy.watch_seconds,
         stable_seconds=policy.stable_seconds,
     )

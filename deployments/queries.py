@@ -38,6 +38,8 @@ def allowed_acts(actor: Actor, deployment: Deployment) -> dict[str, Act]:
 def _why_not(name: str, deployment: Deployment) -> str:
     status, handed_over, rollback = deployment.status, deployment.handover_at is not None, deployment.is_rollback
     promoted = deployment.promoted_at is not None
+    if status == Status.AWAITING_APPROVAL:
+        return "It waits for approval."
     if name == "promote":
         if status == Status.WATCHING:
             kept = deployment.accepted_at is not None

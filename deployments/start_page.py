@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deployments import preflight
+from deployments import approvals, preflight, starting
 from deployments.models import Deployment, Release
 from deployments.preflight import CheckResult
-from deployments.states import UNFINISHED
-from deployments.strategies import STRATEGIES, PlanInput, StepSpec
+from deployments.strategies import STRATEGIES, StepSpec
 from environments.models import Environment, Slot
 from environments.pages import seconds_in_words
 
@@ -27,6 +26,8 @@ class Preview:
     blocking: Deployment | None
     """A deployment of the environment that is not finished."""
     promotion: str
+    asks: bool
+    """Another person must approve before it starts."""
 
     @property
     def blocks(self) -> list[CheckResult]:
@@ -49,22 +50,12 @@ class Preview:
         return self.from_release is not None and self.release.sort_key < self.from_release.sort_key
 
 
-def preview(environment: Environment, release: Release, strategy: str) -> Preview | None:
+def preview(environment: Environment, release: Release, strategy: str, asks: bool = False) -> Preview | None:
     """What a deployment would do now; None for an unknown strategy. Reads archive, load balancer and supervisor."""
     if strategy not in STRATEGIES:
         return None
-    live = environment.live_slot
-    slots = list(environment.slots.all())
-    target = next(slot for slot in slots if live is None or slot.pk != live.pk)
-    policy = environment.policy
-    given = PlanInput(
-        live=live.name if live else "",
-        preview=target.name,
-        version=release.version,
-        watch_seconds=policy.watch_seconds,
-        stable_seconds=policy.stable_seconds,
-    )
-    unfinished = Deployment.objects.filter(environment=environment, status__in=UNFINISHED)
+    live, policy = environment.live_slot, environment.policy
+    target = starting.target_slot(environment)
     promotion = (
         "Promotion follows the smoke tests by itself."
         if policy.promotion == "auto"
@@ -76,8 +67,9 @@ def preview(environment: Environment, release: Release, strategy: str) -> Previe
         live=live,
         target=target,
         from_release=preflight.live_release(environment),
-        steps=STRATEGIES[strategy].plan(given),
+        steps=approvals.plan_of(environment, release, strategy, target),
         checks=preflight.check(environment, release, strategy),
-        blocking=unfinished.select_related("to_release").order_by("-id").first(),
+        blocking=starting.busy(environment),
         promotion=f"{promotion} The watch lasts {seconds_in_words(policy.watch_seconds)}.",
+        asks=asks,
     )

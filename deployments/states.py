@@ -32,6 +32,18 @@ class StepStatus(StrEnum):
     SKIPPED = "skipped"
 
 
+class ApprovalState(StrEnum):
+    """State of a request; every state but the first is final."""
+
+    WAITING = "waiting"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    WITHDRAWN = "withdrawn"
+    FALLEN = "fallen"
+    """What was asked for changed before somebody decided."""
+    EXPIRED = "expired"
+
+
 ACTIVE = frozenset({Status.PENDING, Status.RUNNING, Status.HELD, Status.WATCHING, Status.ABORTING})
 """The engine works on these; at most one per environment (a partial unique index holds it)."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from deployments import engine, events
+from deployments import approval_actions, engine, events
 from deployments.due import due_deployments
 
 
@@ -16,6 +16,7 @@ def advance(deployment_id: int, queue: str) -> None:
 
 @shared_task
 def ring_due() -> None:
-    """Ring for what is due; beat calls it, so that work goes on while the monitor hangs."""
+    """Ring for what is due, and end requests that hold no longer; beat calls it, in case the monitor hangs."""
     for deployment_id, queue in due_deployments():
         events.ring_worker(deployment_id, queue)
+    approval_actions.settle_all()

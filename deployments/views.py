@@ -10,8 +10,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from deployments import live_page, metrics, pages, preflight
+from deployments import approval_pages, live_page, metrics, pages, preflight
 from deployments.acts import Attempt, Panel, panel
+from deployments.approvals import startable_ids
 from deployments.forms import ListFilter
 from deployments.live import actions_stamp
 from deployments.models import Deployment, Release
@@ -27,8 +28,10 @@ def overview(request: HttpRequest) -> HttpResponse:
     """``/``: what runs, what is wrong, what happened last."""
     context = {
         "overview": pages.overview(request.user),
-        "may_deploy": bool(deployable_ids(request.user)),
+        "may_deploy": bool(startable_ids(request.user)),
         "is_live": may_see_everything(request.user),
+        "waiting": approval_pages.waiting(request.user),
+        "approvals_stamp": approval_pages.stamp(),
     }
     return render(request, "deployments/overview.html", context)
 
@@ -47,7 +50,7 @@ def deployment_list(request: HttpRequest) -> HttpResponse:
         "page": page,
         "rows": [pages.row(item, now) for item in page],
         "is_filtered": any(form.data.get(name) for name in form.fields),
-        "may_deploy": bool(deployable_ids(request.user)),
+        "may_deploy": bool(startable_ids(request.user)),
     }
     return render(request, "deployments/list.html", context)
 
@@ -129,7 +132,7 @@ def release_list(request: HttpRequest) -> HttpResponse:
         "rows": [pages.release_row(item, running) for item in page],
         "wanted": wanted,
         "filters": [{"name": "q", "label": "Version", "value": wanted, "type": "search"}],
-        "may_deploy": bool(deployable_ids(request.user)),
+        "may_deploy": bool(startable_ids(request.user)),
     }
     return render(request, "deployments/release_list.html", context)
 
@@ -148,9 +151,16 @@ def release_detail(request: HttpRequest, version: str) -> HttpResponse:
         "release": release,
         "artifact": artifact_state(release),
         "rows": [pages.row(item) for item in deployments],
-        "deployable": Environment.objects.filter(pk__in=deployable_ids(request.user), service=release.service),
+        "deployable": _deployable(request, release),
     }
     return render(request, "deployments/release_detail.html", context)
+
+
+def _deployable(request: HttpRequest, release: Release) -> list[tuple[Environment, bool]]:
+    """Environments to which the person may bring a release, each with whether another person must approve first."""
+    direct = deployable_ids(request.user)
+    found = Environment.objects.filter(pk__in=startable_ids(request.user), service=release.service)
+    return [(place, place.pk not in direct or place.needs_second_person) for place in found]
 
 
 def artifact_state(release: Release) -> tuple[bool, str]:

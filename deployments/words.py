@@ -72,6 +72,12 @@ def _under_way(deployment: Deployment, steps: Sequence[Step]) -> Result:
     return Result(what, f"{detail}{serving} serves.", "normal")
 
 
+def _awaiting(deployment: Deployment, steps: Sequence[Step]) -> Result:
+    who = deployment.requested_by_name
+    detail = f"{who} asked for it. Nothing starts until another person approves. {earlier(deployment)} serves."
+    return Result("Waits for approval since", detail, "info", deployment.created_at)
+
+
 def _held(deployment: Deployment, steps: Sequence[Step]) -> Result:
     serving = deployment.to_release.version if deployment.promoted_at else earlier(deployment)
     return Result("Held", f"Nothing moves until somebody resumes. {serving} serves.", "info", deployment.held_at)
@@ -136,6 +142,8 @@ def _aborting(deployment: Deployment, steps: Sequence[Step]) -> Result:
 
 
 def _aborted(deployment: Deployment, steps: Sequence[Step]) -> Result:
+    if deployment.never_began:
+        return Result("Not started", f"{deployment.failure_reason} Nothing was changed.", "normal")
     why = f" Reason: {deployment.failure_reason}" if deployment.failure_reason else ""
     return Result(
         "Aborted before promotion", f"{earlier(deployment)} kept serving.{why}", "normal", deployment.finished_at
@@ -143,6 +151,7 @@ def _aborted(deployment: Deployment, steps: Sequence[Step]) -> Result:
 
 
 _RESULTS = {
+    Status.AWAITING_APPROVAL: _awaiting,
     Status.HELD: _held,
     Status.WATCHING: _watching,
     Status.SUCCEEDED: _succeeded,

@@ -38,10 +38,21 @@ def may_see_everything(user: Any, key: str = "") -> bool:
     return not Environment.objects.exclude(pk__in=Environment.objects.visible_to(user).values("pk")).exists()
 
 
+def production_of_environment(key: str) -> list[str]:
+    """The name of an environment, if it is production."""
+    found = Environment.objects.filter(kind=Environment.Kind.PRODUCTION, pk=int(key))
+    return [*found.values_list("name", flat=True)]
+
+
+def every_production(key: str = "") -> list[str]:
+    """What shows several environments shows each that is production."""
+    return [*Environment.objects.filter(kind=Environment.Kind.PRODUCTION).values_list("name", flat=True)]
+
+
 def draw_environments(key: str = "") -> View:
     """The region of the list."""
     return View({"environments-body": render_to_string("environments/_glance.html", {"views": pages.everywhere()})})
 
 
-topic("environment.<id>", may_see_environment, draw_environment)
-topic("environments", may_see_everything, draw_environments)
+topic("environment.<id>", may_see_environment, draw_environment, production=production_of_environment)
+topic("environments", may_see_everything, draw_environments, production=every_production)

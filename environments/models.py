@@ -73,6 +73,12 @@ class Environment(models.Model):
         """Whether real money is at risk here."""
         return self.kind == self.Kind.PRODUCTION
 
+    @property
+    def needs_second_person(self) -> bool:
+        """Whether also somebody who may deploy here needs another person's approval."""
+        wanted = self.policy.approval.second_person
+        return self.is_production if wanted is None else wanted
+
 
 class EnvironmentUserObjectPermission(UserObjectPermissionBase):
     content_object = models.ForeignKey(Environment, on_delete=models.CASCADE)

@@ -76,6 +76,21 @@ def default_rules() -> tuple[RuleSpec, ...]:
     )
 
 
+class ApprovalPolicy(BaseModel):
+    """Whether a second person looks at a deployment before it starts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    second_person: bool | None = Field(
+        default=None,
+        description="Somebody who may deploy needs another person's approval too. Not given: yes for an environment of "
+        "the kind `production`, no elsewhere. Rollback, abort and hold never need one.",
+    )
+    expires_hours: float = Field(
+        default=24, gt=0, le=720, description="Hours for which a request waits; then it ends by itself."
+    )
+
+
 class Policy(BaseModel):
     """How one environment is deployed to and watched."""
 
@@ -107,5 +122,8 @@ class Policy(BaseModel):
     )
     confirmations: int = Field(
         default=2, ge=1, description="Consecutive probes without an answer before the availability rule fails."
+    )
+    approval: ApprovalPolicy = Field(
+        default=ApprovalPolicy(), description="Review before a deployment starts, see below."
     )
     rules: tuple[RuleSpec, ...] = Field(default_factory=default_rules)

@@ -17,7 +17,8 @@ from rest_framework.pagination import PageNumberPagination
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
 
-from accounts.errors import Forbidden, IdempotencyConflict
+from accounts.errors import Forbidden, IdempotencyConflict, KeyStateError, LastAdmin, SignInRefused, TooManyAttempts
+from accounts.proof_errors import ProofError
 from deployments.errors import DeploymentError
 
 PROBLEM_JSON = "application/problem+json"
@@ -26,12 +27,25 @@ KINDS = {
     "invalid_request": "The request is not valid",
     "unauthenticated": "Not signed in",
     "forbidden": "Not permitted",
+    "insufficient_scope": "The API key is not made for this",
+    "challenge_invalid": "The challenge is unknown, used, or too old",
+    "signature_invalid": "The signature is not right",
+    "key_unknown": "The SSH key is not enrolled",
+    "account_inactive": "The account is not active",
+    "second_factor_required": "Show a second factor first",
+    "step_up_required": "This act takes a fresh proof",
+    "step_up_failed": "The fresh proof was not right",
+    "too_many_attempts": "Signing in failed too often",
     "not_found": "Not found",
     "method_not_allowed": "Method not allowed",
     "not_acceptable": "Only JSON is spoken here",
     "unsupported_media_type": "Send JSON",
     "deployment_in_progress": "Another deployment is not finished",
     "wrong_state": "The state does not permit this",
+    "own_request": "Another person must decide",
+    "not_waiting": "Somebody decided before",
+    "approval_expired": "The request has expired",
+    "subject_changed": "What was asked for has changed",
     "release_exists": "The release exists already",
     "preflight_failed": "Checks block the deployment",
     "idempotency_conflict": "The Idempotency-Key was used for another request",
@@ -104,13 +118,21 @@ def describe(exc: Exception) -> Problem | None:
     if isinstance(exc, DeploymentError):
         return Problem(exc.status, exc.code, str(exc), exc.extra())
     if isinstance(exc, Forbidden):
-        return Problem(403, "forbidden", str(exc), {"permission": exc.permission, "environment": exc.environment})
+        return Problem(403, exc.code, str(exc), {"permission": exc.permission, "environment": exc.environment})
+    if isinstance(exc, SignInRefused):
+        return Problem(401, exc.code, str(exc))
+    if isinstance(exc, TooManyAttempts):
+        return Problem(429, "too_many_attempts", str(exc), headers={"Retry-After": str(exc.wait)})
+    if isinstance(exc, (KeyStateError, LastAdmin)):
+        return Problem(409, "wrong_state", str(exc))
     if isinstance(exc, IdempotencyConflict):
         return Problem(422, "idempotency_conflict", str(exc))
     if isinstance(exc, (OperationalError, InterfaceError)):
         return Problem(503, "database_unavailable", DATABASE_AWAY, headers={"Retry-After": "2"})
     if isinstance(exc, Http404):
         return Problem(404, "not_found", _words(exc) or "There is nothing here that you may see.")
+    if isinstance(exc, ProofError):
+        return Problem(403, exc.code, str(exc))
     if isinstance(exc, PermissionDenied):
         return Problem(403, "forbidden", _words(exc) or "You may not do this.")
     if isinstance(exc, ValidationError):

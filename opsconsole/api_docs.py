@@ -16,7 +16,7 @@ from drf_spectacular.generators import SchemaGenerator
 from opsconsole.api import KINDS
 
 Schema = dict[str, Any]
-_ORDER = ("Environments", "Releases", "Deployments", "Audit")
+_ORDER = ("Environments", "Releases", "Deployments", "Approvals", "Audit")
 _SHOWN_ELSEWHERE = {"NewRelease", "Start", "Act", "Problem"}
 """Bodies stand with their operation, problems have a section of their own."""
 _SUCCESS = {"200": "Done.", "201": "Created; Location leads to it."}

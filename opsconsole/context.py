@@ -1,4 +1,4 @@
-"""What the frame of every page shows: navigation, role, theme, and deployments in trouble. At most two queries."""
+"""What the frame of every page shows: navigation, role, theme, and deployments in trouble. At most four queries."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Exists, OuterRef, Q
 from django.http import HttpRequest
 from django.utils import timezone
 
+from accounts import queries, sessions
+from accounts.roles import Role
+from deployments.approvals import count_waiting_for
 from deployments.models import Deployment, VerdictRow
 from deployments.states import ACTIVE, Status
 
@@ -20,11 +24,14 @@ NAV = (
     ("Overview", "/", "layout-dashboard", "o"),
     ("Deployments", "/deployments/", "rocket", "d"),
     ("Environments", "/environments/", "server", "e"),
+    ("Approvals", "/approvals/", "stamp", "a"),
     ("Releases", "/releases/", "package", "r"),
     ("Audit", "/audit/", "scroll-text", "u"),
+    ("People", "/people/", "users", ""),
     ("API", "/api/docs/", "braces", ""),
 )
 """Word, address, icon, and the key after ``g``; the first four stand in the bar of a phone."""
+ADMINS_ONLY = frozenset({"/people/"})
 SHOWN_TROUBLES = 3
 
 
@@ -68,13 +75,25 @@ class Frame:
         return chosen if chosen in {value for value, *_ in THEMES} else "auto"
 
     @cached_property
+    def entered(self) -> bool:
+        """Whether this person is signed in and owes no second factor; until then the frame shows nothing of it."""
+        user = self._request.user
+        return user.is_authenticated and sessions.standing(self._request.session, user) == sessions.Standing.GOOD
+
+    @cached_property
     def nav(self) -> list[NavItem]:
         """The entries, the one of this page marked."""
         path = self._request.path
         return [
             NavItem(word, href, icon, key, path == href if href == "/" else path.startswith(href))
             for word, href, icon, key in NAV
+            if href not in ADMINS_ONLY or self.role == Role.ADMIN
         ]
+
+    @cached_property
+    def approvals_waiting(self) -> int:
+        """How many requests wait for this person's approval. One query."""
+        return count_waiting_for(self._request.user) if self.entered else 0
 
     @cached_property
     def nav_rest_current(self) -> bool:
@@ -89,8 +108,17 @@ class Frame:
     @cached_property
     def troubles(self) -> list[Trouble]:
         """Deployments in trouble that this person may see, newest first. One query."""
-        user = self._request.user
-        return in_trouble(user) if user.is_authenticated else []
+        return in_trouble(self._request.user) if self.entered else []
+
+    @cached_property
+    def keys_due(self) -> int:
+        """How many API keys of this person end soon and have no newer one yet. One query."""
+        return queries.keys_due().filter(owner=self._request.user.pk).count() if self.entered else 0
+
+    @cached_property
+    def oidc_label(self) -> str:
+        """What single sign-on is called here; empty when it is not set up."""
+        return settings.OIDC_LABEL if settings.OIDC_ISSUER else ""
 
 
 def frame(request: HttpRequest) -> dict[str, Any]:
@@ -101,7 +129,10 @@ def frame(request: HttpRequest) -> dict[str, Any]:
 def in_trouble(user: Any) -> list[Trouble]:
     """Deployments that a person may see and that are failing, failed and not followed, or have a failed verdict."""
     failed_verdict = VerdictRow.objects.filter(deployment=OuterRef("pk"), is_current=True, verdict="fail")
-    newer = Deployment.objects.filter(environment=OuterRef("environment"), pk__gt=OuterRef("pk"))
+    # By their starts, not their numbers: a request gets its number long before it starts, if it ever does.
+    newer = Deployment.objects.filter(
+        Q(started_at__gt=OuterRef("started_at")) | Q(status=Status.PENDING), environment=OuterRef("environment")
+    )
     found = (
         Deployment.objects.visible_to(user)
         .filter(

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Any
 
+from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 
-from opsconsole.api import DATABASE_AWAY, Problem, problem_response
+from accounts.errors import Forbidden
+from accounts.limits import SCOPE_WORDS
+from accounts.people_queries import active_admins
+from accounts.roles import PERMISSION_WORDS
+from opsconsole.api import DATABASE_AWAY, Problem, describe, problem_response
 
 logger = logging.getLogger(__name__)
 
@@ -23,13 +29,15 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """403: the text says which permission is missing and who has it."""
-    return _answer(request, Problem(403, "forbidden", str(exception) or "You may not do this."), "errors/403.html")
+    """403: which permission is missing, and the Admins who can grant it."""
+    found = describe(exception) or Problem(403, "forbidden", "You may not do this.")
+    return _answer(request, found, "errors/403.html", **_help(request, exception))
 
 
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
     """403: a form without its token, usually because the session ended while the page was open."""
     detail = "This form is no longer valid, usually because the session ended. Nothing was done. Load the page again."
+    request.denied_by = PermissionDenied(detail)  # type: ignore[attr-defined]  # for the audit record
     return _answer(request, Problem(403, "forbidden", detail), "errors/403.html")
 
 
@@ -42,10 +50,20 @@ def server_error(request: HttpRequest) -> HttpResponse:
     return _answer(request, found, "errors/500.html")
 
 
-def _answer(request: HttpRequest, found: Problem, template: str) -> HttpResponse:
+def _help(request: HttpRequest, exception: Exception) -> dict[str, Any]:
+    """For somebody who is signed in: the missing permission in words, and names of Admins; nothing for others."""
+    if request.path.startswith("/api/") or not request.user.is_authenticated:
+        return {}
+    cause = exception.__cause__ if isinstance(exception.__cause__, Forbidden) else None
+    missing = SCOPE_WORDS.get(cause.permission, "") if cause else ""
+    where = cause.environment if cause and cause.permission in PERMISSION_WORDS else ""
+    return {"missing": missing, "where": where, "admins": active_admins()}
+
+
+def _answer(request: HttpRequest, found: Problem, template: str, **more: Any) -> HttpResponse:
     if request.path.startswith("/api/"):
         return problem_response(request, found)
-    context = {"problem": found.body(request)}
+    context = {"problem": found.body(request), **more}
     try:
         response = render(request, template, context, status=found.status)
     except Exception:  # the frame needs the session and the database, which may be what failed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import redis
@@ -20,7 +21,9 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from rest_framework.exceptions import AuthenticationFailed
 
 from accounts.addresses import is_from_this_machine
-from accounts.authentication import check_bearer
+from accounts.authentication import admit
+from accounts.errors import TooManyAttempts
+from audit.standing import ChainState, chain_state
 from deployments.models import Deployment
 from environments.models import Instance, SampleRow
 from opsconsole.api import Problem, problem_response
@@ -58,10 +61,13 @@ def metrics(request: HttpRequest) -> HttpResponse:
         try:
             if scheme.lower() != "bearer":
                 raise AuthenticationFailed("Metrics are open on this machine only; elsewhere send an API key.")
-            check_bearer(text.strip())
+            admit(request, text.strip())
         except AuthenticationFailed as error:
             headers = {"WWW-Authenticate": 'Bearer realm="OpsConsole"'}
             return problem_response(request, Problem(401, "unauthenticated", str(error.detail), headers=headers))
+        except TooManyAttempts as error:
+            headers = {"Retry-After": str(error.wait)}
+            return problem_response(request, Problem(429, "too_many_attempts", str(error), headers=headers))
     response = ExportToDjangoView(request)
     response.content += _own_gauges()
     return response
@@ -124,7 +130,32 @@ def _own_gauges() -> bytes:
         active.labels(environment).set(count)
     gauge("due_work_lag_seconds", "How long the oldest due step has waited for a worker.").set(values["lag"])
     gauge("newest_sample_age_seconds", "Age of the newest probe of any instance; NaN without one.").set(values["age"])
+    for name, words, value in _chain_gauges(values["chain"]):
+        gauge(name, words).set(value)
     return generate_latest(registry)
+
+
+def _chain_gauges(chain: ChainState) -> list[tuple[str, str, float]]:
+    now, unknown = timezone.now(), float("nan")
+
+    def age(moment: datetime | None, otherwise: float) -> float:
+        return (now - moment).total_seconds() if moment else otherwise
+
+    return [
+        ("audit_chain_entries", "Entries in the audit chain.", chain.entries),
+        ("audit_waiting_records", "Audit records that wait for the chain, counted up to 1,000.", chain.pending),
+        ("audit_waiting_seconds", "Age of the oldest of them.", age(chain.pending_since, 0.0)),
+        (
+            "audit_checkpoint_age_seconds",
+            "Age of the newest signature; NaN without.",
+            age(chain.checkpoint_at, unknown),
+        ),
+        (
+            "audit_chain_intact",
+            "1: verified as it was written, 0: it is not as it was written, NaN: not verified, or not lately.",
+            {"intact": 1.0, "broken": 0.0}.get(chain.status, unknown),
+        ),
+    ]
 
 
 def _numbers() -> dict[str, Any]:
@@ -135,6 +166,7 @@ def _numbers() -> dict[str, Any]:
     rows = SampleRow.objects.filter(instance=OuterRef("pk")).order_by("-at").values("at")
     newest = Instance.objects.annotate(newest=Subquery(rows[:1])).aggregate(at=Max("newest"))["at"]
     return {
+        "chain": chain_state(),
         "active": list(active.order_by().values_list(F("environment__name")).annotate(Count("pk"))),
         "lag": (now - oldest).total_seconds() if oldest else 0.0,
         "age": (now - newest).total_seconds() if newest else float("nan"),

@@ -1,13 +1,16 @@
 """Django settings. Everything that differs between installations comes from ``config.py``."""
 
+from functools import partial
 from urllib.parse import unquote, urlsplit
 
+from environments.secrets import resolve
 from opsconsole.config import LOOPBACK_HOSTS, ROOT, load
 
 CONFIG = load()
 BASE_DIR = ROOT
 
 SECRET_KEY = CONFIG.secret_key
+SECRET_KEY_FALLBACKS = CONFIG.secret_key_fallbacks
 DEBUG = CONFIG.debug
 ALLOWED_HOSTS = CONFIG.allowed_hosts
 ROOT_URLCONF = "opsconsole.urls"
@@ -50,6 +53,8 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "accounts.denials.recorded",
+    "accounts.key_headers.key_expires_at",
     "accounts.middleware.sign_in_required",
 ]
 
@@ -108,6 +113,8 @@ CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE = {
     "ring-due": {"task": "deployments.tasks.ring_due", "schedule": 2.0, "options": {"expires": 2}},
+    "remind-of-due-keys": {"task": "accounts.tasks.remind_of_due_keys", "schedule": 3600.0},
+    "prune-sign-ins": {"task": "accounts.tasks.prune_sign_ins", "schedule": 3600.0},
     "prune-samples": {"task": "environments.tasks.prune_samples", "schedule": 60.0},
 }
 CHANNEL_LAYERS = {
@@ -129,6 +136,14 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = CONFIG.https
 SESSION_COOKIE_AGE = 12 * 3600
+OIDC_ISSUER, OIDC_CLIENT_ID, OIDC_LABEL = CONFIG.oidc_issuer, CONFIG.oidc_client_id, CONFIG.oidc_label
+OIDC_CLIENT_SECRET = partial(resolve, CONFIG.oidc_client_secret) if CONFIG.oidc_client_secret else None
+OIDC_USERNAME_CLAIM, OIDC_STRONG_AMR = CONFIG.oidc_username_claim, CONFIG.oidc_strong_amr
+
+# --- The audit trail: its signatures and their copy are kept outside the database ------------------------------------
+AUDIT_SIGNING_KEY = CONFIG.audit_signing_key or CONFIG.var / "audit" / "signing_key.pem"
+AUDIT_CHECKPOINTS = CONFIG.audit_checkpoints or CONFIG.var / "audit" / "checkpoints.jsonl"
+AUDIT_COPY_COMMAND = CONFIG.audit_copy_command
 
 # --- What a browser may do ------------------------------------------------------------------------------------
 X_FRAME_OPTIONS = "DENY"
@@ -189,4 +204,5 @@ LOGGING = {
     },
 }
 
+OPSC_ORIGIN = CONFIG.public_origin
 OPSC_IS_LOOPBACK = CONFIG.host in LOOPBACK_HOSTS and set(ALLOWED_HOSTS) <= LOOPBACK_HOSTS

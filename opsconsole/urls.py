@@ -4,6 +4,8 @@ from django.contrib.auth.decorators import login_not_required
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView
 
+from accounts.api.step_up import urlpatterns as step_up_routes
+from accounts.api.urls import urlpatterns as account_routes
 from accounts.permissions import PUBLIC
 from audit.api.urls import urlpatterns as audit_routes
 from deployments.api.urls import urlpatterns as deployment_routes
@@ -18,7 +20,7 @@ class SchemaView(SpectacularAPIView):
     authentication_classes = ()
 
 
-api_routes = [*environment_routes, *deployment_routes, *audit_routes]
+api_routes = [*account_routes, *step_up_routes, *environment_routes, *deployment_routes, *audit_routes]
 
 urlpatterns = [
     path("livez", health.livez, name="livez"),
@@ -28,6 +30,7 @@ urlpatterns = [
     path("api/schema/", SchemaView.as_view(), name="schema"),
     path("api/docs/", login_not_required(api_docs.page), name="api_docs"),
     path("", include("accounts.urls")),
+    path("", include("accounts.people_urls")),
     path("", include("environments.urls")),
     path("", include("audit.urls")),
     path("", include("deployments.urls")),

@@ -46,6 +46,16 @@ WORDS: dict[str, dict[str, Word]] = {
         "succeeded": Word("circle-check", "Done", "ok"),
         "failed": _FAILED,
         "skipped": Word("circle-minus", "Skipped", "plain"),
+        "review": Word("clock", "Waiting for somebody", "info"),
+        "ended": Word("octagon-x", "Ended here", "plain"),
+    },
+    "approval": {
+        "waiting": Word("clock", "Waiting", "info"),
+        "approved": Word("circle-check", "Approved", "ok"),
+        "rejected": Word("octagon-x", "Rejected", "plain"),
+        "withdrawn": Word("undo-2", "Withdrawn", "plain"),
+        "fallen": Word("triangle-alert", "Fallen", "warn"),
+        "expired": Word("clock-alert", "Expired", "warn"),
     },
     "verdict": {
         "pass": Word("circle-check", "Within", "ok"),
@@ -81,6 +91,12 @@ WORDS: dict[str, dict[str, Word]] = {
         "failed": _FAILED,
         "denied": Word("lock", "Denied", "warn"),
     },
+    "chain": {
+        "intact": Word("link", "Chain intact", "ok"),
+        "late": Word("unplug", "Chain not checked lately", "unknown"),
+        "broken": Word("octagon-alert", "Chain BROKEN", "crit"),
+        "unchecked": Word("circle-question-mark", "Chain not checked yet", "unknown"),
+    },
     "check": {
         "ok": _PASS,
         "blocked": Word("octagon-alert", "Blocks", "crit"),
@@ -91,6 +107,31 @@ WORDS: dict[str, dict[str, Word]] = {
         "loss": Word("circle-minus", "Loss", "plain"),
         "open": Word("circle-dashed", "Open", "plain"),
         "failed": _FAILED,
+    },
+    "person": {
+        "active": Word("circle-check", "Active", "ok"),
+        "invited": Word("clock", "Invited, not entered yet", "plain"),
+        "inactive": Word("circle-minus", "Inactive", "plain"),
+    },
+    "factor": {
+        "both": Word("shield-check", "Passkey and app", "ok"),
+        "passkey": Word("shield-check", "Passkey", "ok"),
+        "app": Word("shield-check", "Authenticator app", "ok"),
+        "none": Word("shield-off", "None", "plain"),
+    },
+    "permission": {
+        "yes": Word("circle-check", "Yes", "strong"),
+        "production": Word("circle-check", "Production only", "strong"),
+        "elsewhere": Word("circle-dot-dashed", "Outside of production", "plain"),
+        "no": Word("circle-minus", "No", "plain"),
+    },
+    "key": {
+        "usable": Word("circle-check", "Usable", "ok"),
+        "due": Word("triangle-alert", "Ends soon", "warn"),
+        "replaced": Word("clock", "Replaced, ends soon", "plain"),
+        "expired": Word("circle-minus", "Expired", "plain"),
+        "revoked": Word("ban", "Revoked", "plain"),
+        "inactive": Word("lock", "Refused: owner inactive", "plain"),
     },
 }
 

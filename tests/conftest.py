@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import functools
+import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests import cast
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup, django_db_blocker):
+    """In the tests' own database the audit trail may be truncated, because that is how Django clears it after a test.
+
+    A change or a deletion is refused here as everywhere.
+    """
+    from django.db import connection
+
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        for table in ("audit_record", "audit_chain", "audit_checkpoint"):
+            cursor.execute(f"DROP TRIGGER {table}_refuse_truncate ON {table}")
 
 
 @pytest.fixture(autouse=True)
@@ -19,22 +33,31 @@ def _plain_static_files(settings):
     }
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _force_login_is_strong():
+    """``Client.force_login`` signs in as with a passkey: an Admin's weaker session may do nothing at all.
+
+    A test of weaker sessions sets ``session["methods"]`` to another list, for example ``["link"]``.
+    """
+    from django.test import Client
+
+    plain = Client.force_login
+
+    def force_login(client, user, backend=None):
+        plain(client, user, backend)
+        session = client.session
+        session.update({"methods": ["passkey"], "opened_at": time.time(), "seen_at": time.time()})
+        session.save()
+
+    Client.force_login = force_login
+    yield
+    Client.force_login = plain
+
+
 @pytest.fixture
 def system(db, tmp_path):
     """The inventory of demo/system.yaml, applied; nothing of it runs."""
-    from audit.actors import system as system_actor
-    from environments.actions import apply_definition
-    from environments.definition import load
-
-    token = tmp_path / "token"
-    token.write_text("test-token")
-    variables = {
-        "OPSC_DEMO_RUN": str(tmp_path),
-        "OPSC_DEMO_HOSTS": str(tmp_path / "hosts"),
-        "OPSC_DEMO_TOKEN": str(token),
-    }
-    definition = load(ROOT / "demo/system.yaml", {"127.0.0.1"}, variables)
-    return apply_definition(system_actor("tests"), definition)
+    return cast.apply_system(tmp_path)
 
 
 @pytest.fixture
@@ -52,18 +75,7 @@ def staging(system):
 @pytest.fixture
 def person(db) -> Callable:
     """Make a person with a role: ``person("ada", "Admin")``."""
-    from django.contrib.auth.models import Group
-
-    from accounts.models import User
-
-    def make(username: str, role: str | None):
-        first, last = username.capitalize(), role or "Nobody"
-        user = User.objects.create_user(username, first_name=first, last_name=last)
-        if role:
-            user.groups.add(Group.objects.get_or_create(name=role)[0])
-        return user
-
-    return make
+    return cast.make_person
 
 
 @pytest.fixture
@@ -95,18 +107,4 @@ def actor_of() -> Callable:
 @pytest.fixture
 def release(system, tmp_path) -> Callable:
     """Register a release with a real archive: ``release("v1.2.5")``."""
-    import hashlib
-    import tarfile
-
-    from deployments.models import Release
-
-    def make(version: str, **fields):
-        source = tmp_path / "release.json"
-        source.write_text(f'{{"version": "{version}"}}')
-        archive = tmp_path / f"paper-trader-{version}.tar.gz"
-        with tarfile.open(archive, "w:gz") as tar:
-            tar.add(source, "release.json")
-        digest = "sha256:" + hashlib.sha256(archive.read_bytes()).hexdigest()
-        return Release.objects.create(service=system, version=version, artifact=str(archive), digest=digest, **fields)
-
-    return make
+    return functools.partial(cast.make_release, system, tmp_path)

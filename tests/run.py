@@ -14,7 +14,7 @@ BIN = Path(sys.executable).parent
 CHECKS = {
     "lint": [BIN / "ruff", "check", "."],
     "format": [BIN / "ruff", "format", "--check", "."],
-    "types": [BIN / "mypy", "opsconsole", "deployments", "environments", "accounts", "audit", "demo"],
+    "types": [BIN / "mypy", "opsconsole", "deployments", "environments", "accounts", "audit", "demo", "opsctl"],
     "imports": [BIN / "lint-imports"],
 }
 PARTS = (

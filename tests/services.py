@@ -37,10 +37,12 @@ class Services:
         self.supervisor.up([self.postgres.program(), self.valkey.program()])
         self.postgres.wait_ready()
         self.valkey.wait_ready()
-        self.postgres.ensure_database("opsconsole")
+        # As in production the console is no superuser; only the tests' own database needs the right to be made.
+        self.postgres.ensure_role("opsconsole", may_create_databases=True)
+        self.postgres.ensure_database("opsconsole", owner="opsconsole")
         os.environ.update(
             OPSC_SECRET_KEY=secrets.token_hex(32),
-            DATABASE_URL=self.postgres.url("opsconsole"),
+            DATABASE_URL=self.postgres.url("opsconsole", role="opsconsole"),
             REDIS_URL=self.valkey.url(),
             OPSC_HTTPS="false",
             OPSC_ALLOWED_HOSTS="127.0.0.1,localhost,testserver",

@@ -42,6 +42,8 @@ class APIKey(models.Model):
     LIFETIME = timedelta(days=90)
     DUE = timedelta(days=14)
     """How long before its end a key is due to be rotated."""
+    SHORT_NOTICE = timedelta(days=3)
+    """The same for a key that was made for less than that."""
 
     class Meta:
         ordering = ("-created_at",)
@@ -57,7 +59,36 @@ class APIKey(models.Model):
     @property
     def limits(self) -> Limits:
         """What the key leaves of its owner's rights."""
-        return Limits(frozenset(self.scopes), None if self.environments is None else frozenset(self.environments))
+        return Limits(
+            scopes=frozenset(self.scopes),
+            environments=None if self.environments is None else frozenset(self.environments),
+            networks=tuple(self.networks),
+            ends_at=self.expires_at if self.kind == self.Kind.KEY else None,
+        )
+
+    @property
+    def state(self) -> str:
+        """``usable``, ``due``, ``replaced`` (works until its overlap ends), ``expired``, ``revoked`` or ``inactive``.
+
+        Reads the owner and the newer key: load them with the key (``accounts.queries``).
+        """
+        now = timezone.now()
+        if self.revoked_at is not None:
+            return "revoked"
+        if self.expires_at <= now:
+            return "expired"
+        if not self.owner.is_active:
+            return "inactive"
+        if getattr(self, "replaced_by", None) is not None:
+            return "replaced"
+        return "due" if self.is_due else "usable"
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it ends soon: as ``accounts.queries.keys_due`` says, whoever owns or replaced it."""
+        left = self.expires_at - timezone.now()
+        made_for_longer = self.expires_at - self.created_at > self.DUE
+        return timedelta(0) < left <= (self.DUE if made_for_longer else self.SHORT_NOTICE)
 
 
 class IdempotencyKey(models.Model):

@@ -10,7 +10,7 @@ from rest_framework import serializers
 from accounts.openapi import StrictSerializer
 from deployments import queries
 from deployments.advice import advice
-from deployments.models import Deployment, Release, Step, VerdictRow
+from deployments.models import Approval, Deployment, Release, Step, VerdictRow
 from deployments.states import Status
 from deployments.strategies import STRATEGIES
 
@@ -116,6 +116,18 @@ class NextEventSerializer(serializers.Serializer):  # type: ignore[type-arg]
     at = serializers.DateTimeField()
 
 
+class ReviewSerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
+    """The review of a deployment before its start; all of it is at ``/api/v1/approvals/{id}/``."""
+
+    state = serializers.CharField(read_only=True, help_text="waiting, or what came of it.")
+    decided_by = serializers.CharField(source="decided_by_name", read_only=True, help_text="Empty while it waits.")
+
+    class Meta:
+        model = Approval
+        fields = ("id", "state", "subject_hash", "expires_at", "decided_by", "decided_at", "decision_reason")
+        read_only_fields = fields
+
+
 class DeploymentSummarySerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
     """One deployment in a list."""
 
@@ -132,6 +144,7 @@ class DeploymentSummarySerializer(serializers.ModelSerializer):  # type: ignore[
     reverted_by = serializers.SerializerMethodField(help_text="The rollback of this deployment.")
     requested_by = serializers.CharField(source="requested_by_name", read_only=True)
     timings = serializers.SerializerMethodField()
+    approval = serializers.SerializerMethodField(help_text="Null for what started without another person's approval.")
 
     class Meta:
         model = Deployment
@@ -152,8 +165,15 @@ class DeploymentSummarySerializer(serializers.ModelSerializer):  # type: ignore[
             "finished_at",
             "timings",
             "failure_reason",
+            "approval",
         )
         read_only_fields = fields
+
+    @extend_schema_field(ReviewSerializer(allow_null=True))
+    def get_approval(self, deployment: Deployment) -> dict[str, Any] | None:
+        """The view joins it."""
+        found = getattr(deployment, "approval", None)
+        return dict(ReviewSerializer(found).data) if found else None
 
     @extend_schema_field(serializers.IntegerField(allow_null=True))
     def get_reverted_by(self, deployment: Deployment) -> int | None:
@@ -208,7 +228,7 @@ class DeploymentSerializer(DeploymentSummarySerializer):
 
 
 class StartSerializer(StrictSerializer):
-    """A deployment to start."""
+    """A deployment to start, or to ask for."""
 
     environment = serializers.CharField(max_length=60, help_text="Name of the environment.")
     release = serializers.CharField(max_length=40, help_text="Version of a registered release, for example v1.2.5.")

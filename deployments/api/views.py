@@ -17,8 +17,9 @@ from rest_framework.reverse import reverse
 from accounts.actors import from_request
 from accounts.idempotency import idempotent
 from accounts.openapi import IDEMPOTENCY_KEY, problems
-from accounts.roles import DEPLOY, VIEW
+from accounts.roles import DEPLOY, REQUEST, VIEW
 from deployments import actions
+from deployments.api.checked import checked
 from deployments.api.serializers import (
     STATUSES,
     ActSerializer,
@@ -34,17 +35,6 @@ from environments.models import Environment, Service
 
 Act = Callable[..., Deployment]
 F = TypeVar("F", bound=Callable[..., Response])
-S = TypeVar("S", bound=serializers.BaseSerializer)  # type: ignore[type-arg]
-
-
-def checked(serializer: S) -> S:
-    """The serializer, its data valid.
-
-    Raises:
-        rest_framework.exceptions.ValidationError: it is not; each wrong field is named.
-    """
-    serializer.is_valid(raise_exception=True)
-    return serializer
 
 
 @extend_schema(tags=["Releases"])
@@ -148,7 +138,7 @@ def act_schema(summary: str, description: str, status: int = 200) -> Callable[[F
     )
 
 
-_ACT_MAP = dict.fromkeys(("create", "promote", "hold", "resume", "abort", "rollback"), DEPLOY)
+_ACT_MAP = dict.fromkeys(("promote", "hold", "resume", "abort", "rollback"), DEPLOY)
 
 
 @extend_schema(tags=["Deployments"])
@@ -158,7 +148,7 @@ _ACT_MAP = dict.fromkeys(("create", "promote", "hold", "resume", "abort", "rollb
 class DeploymentViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet):  # type: ignore[type-arg]
     """Deployments, and what can be done with them."""
 
-    permission_map = {"list": VIEW, "retrieve": VIEW, **_ACT_MAP}
+    permission_map = {"list": VIEW, "retrieve": VIEW, "create": REQUEST, **_ACT_MAP}
     serializer_class = DeploymentSerializer
     lookup_value_regex = "[0-9]{1,18}"
     queryset = Deployment.objects.none()
@@ -166,7 +156,7 @@ class DeploymentViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet):  # 
     def get_queryset(self) -> QuerySet[Deployment]:
         """Deployments of environments that the person may see, with what the list shows."""
         found = Deployment.objects.visible_to(self.request.user)
-        found = found.select_related("environment", "from_release", "to_release", "reverted_by")
+        found = found.select_related("environment", "from_release", "to_release", "reverted_by", "approval")
         if self.action == "list":
             return found
         return found.prefetch_related("steps", Prefetch("verdicts", VerdictRow.objects.filter(is_current=True)))
@@ -196,7 +186,8 @@ class DeploymentViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet):  # 
         return self.get_paginated_response(DeploymentSummarySerializer(page, many=True).data)
 
     @extend_schema(
-        summary="Start a deployment",
+        summary="Start a deployment, or ask for it",
+        description="Where another person must approve, the answer has the status awaiting_approval and its approval.",
         request=StartSerializer,
         parameters=[IDEMPOTENCY_KEY],
         responses={201: DeploymentSerializer, **problems(400, 403, 409, 422)},

@@ -8,7 +8,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from deployments.models.release import Release
-from deployments.states import ACTIVE, TERMINAL, Status, StepStatus
+from deployments.states import ACTIVE, TERMINAL, Status, StepStatus, may_follow
 from environments.models import Environment, Slot
 
 STATUS_CHOICES = [(status.value, status.value.replace("_", " ").capitalize()) for status in Status]
@@ -23,6 +23,10 @@ class DeploymentQuerySet(models.QuerySet["Deployment"]):
     def active(self) -> DeploymentQuerySet:
         """Those on which the engine works."""
         return self.filter(status__in=ACTIVE)
+
+    def begun(self) -> DeploymentQuerySet:
+        """Without requests that wait, and those that ended without an approval."""
+        return self.exclude(status=Status.AWAITING_APPROVAL).exclude(status=Status.ABORTED, started_at=None)
 
 
 class Deployment(models.Model):
@@ -68,6 +72,7 @@ class Deployment(models.Model):
     due_at = models.DateTimeField(null=True, blank=True, help_text="When the engine looks again; null: not by itself.")
 
     objects = DeploymentQuerySet.as_manager()
+    _kept_status: str | None = None
 
     class Meta:
         ordering = ("-id",)
@@ -84,10 +89,39 @@ class Deployment(models.Model):
     def __str__(self) -> str:
         return f"#{self.pk} {self.from_release or 'nothing'} to {self.to_release}, {self.environment}"
 
+    def save(self, *args, **kwargs) -> None:  # type: ignore[no-untyped-def]
+        """Save, unless the status may not follow the one that was read.
+
+        Raises:
+            ValueError: it may not (``states.TRANSITIONS``); whoever wrote it has a defect.
+        """
+        kept = self._kept_status
+        if kept is not None and kept != self.status and not may_follow(kept, self.status):
+            raise ValueError(f"deployment {self.pk} cannot go from {kept} to {self.status}")
+        super().save(*args, **kwargs)
+        self._kept_status = self.status
+
+    @classmethod
+    def from_db(cls, db, field_names, values) -> Deployment:  # type: ignore[no-untyped-def]
+        """A row as it is kept; its status is remembered for ``save``."""
+        found: Deployment = super().from_db(db, field_names, values)
+        found._kept_status = found.__dict__.get("status")
+        return found
+
+    def refresh_from_db(self, *args, **kwargs) -> None:  # type: ignore[no-untyped-def]
+        """The same for a row that is read again."""
+        super().refresh_from_db(*args, **kwargs)
+        self._kept_status = self.__dict__.get("status")
+
     @property
     def is_finished(self) -> bool:
         """Whether nothing will happen any more by itself."""
         return self.status in TERMINAL
+
+    @property
+    def never_began(self) -> bool:
+        """Whether it was a request that ended without an approval."""
+        return self.status == Status.ABORTED and self.started_at is None
 
     @property
     def is_rollback(self) -> bool:

@@ -17,9 +17,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
 import httpx
+import psycopg
 
 from environments.drivers.base import DriverError
-from opsconsole.bench import faults, gap, kills, probe, shifts
+from opsconsole.bench import audit, faults, gap, kills, probe, shifts
 from opsconsole.bench.bed import Bed, running_bed
 from opsconsole.bench.figures import Figure, table
 from opsconsole.config import ROOT
@@ -35,9 +36,12 @@ ON_BED: dict[str, Callable[[Bed], list[Figure]]] = {
     "gap": gap.measure,
 }
 """The measurements that need a running installation, in the order in which they are taken."""
-NAMES = ("probe", *ON_BED)
+APART: dict[str, Callable[[], list[Figure]]] = {"audit": audit.measure}
+"""Those that bring all they need with them."""
+NAMES = ("probe", *APART, *ON_BED)
 TROUBLE = (
     LocalServiceError,
+    psycopg.Error,
     DriverError,
     ConsoleError,
     httpx.HTTPError,
@@ -80,6 +84,10 @@ def take(wanted: Sequence[str], figures: list[Figure]) -> None:
     """
     if "probe" in wanted:  # first, while nothing else runs
         figures += probed()
+    for name in APART:
+        if name in wanted:
+            print(f"  measuring {name}", flush=True)
+            figures += APART[name]()
     on_bed = [name for name in ON_BED if name in wanted]
     if not on_bed:
         return

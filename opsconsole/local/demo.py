@@ -78,7 +78,9 @@ def start(stack: Stack, began: float) -> None:
     deployments = console.get("deployments/", environment="production")["results"]
     if NEXT not in {deployment["to_release"] for deployment in deployments}:
         deployment = console.deploy("production", NEXT, "Better confidence threshold for the geometry strategy")
-        progress(f"Deployment {deployment} of {NEXT} to production has begun: {stack.url}/deployments/{deployment}/")
+        progress(
+            f"Deployment {deployment} of {NEXT} to production has begun: {stack.page_url}/deployments/{deployment}/"
+        )
     print(welcome(stack), flush=True)
 
 
@@ -111,7 +113,7 @@ def welcome(stack: Stack) -> str:
     return f"""
 The demo is ready.
 
-  Open          {stack.url}
+  Open          {stack.page_url}
   Enter as      Admin, Operator or Developer: one click each, no password (only here, only from this machine)
   API keys      {stack.keys}     API: {stack.url}/api/docs/
   Load balancer {stack.front("production")} (production)   {stack.front("staging")} (staging)

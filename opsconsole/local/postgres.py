@@ -43,10 +43,10 @@ class PostgresServer:
     """A PostgreSQL on 127.0.0.1 and a Unix socket, with SCRAM passwords.
 
     data_dir: where its data shall be; `data_dir`.password (mode 600) and `data_dir`.log are next to it.
-    user: the database superuser that the console signs in as.
+    user: the database's administrator (superuser). The console signs in as another: see `ensure_role`.
     """
 
-    def __init__(self, data_dir: Path, port: int, name: str = "postgres", user: str = "opsconsole") -> None:
+    def __init__(self, data_dir: Path, port: int, name: str = "postgres", user: str = "postgres") -> None:
         self.data_dir = data_dir.resolve()
         self.port = port
         self.name = name
@@ -90,37 +90,71 @@ class PostgresServer:
             priority=10,
         )
 
-    def url(self, database: str = "postgres") -> str:
-        """postgresql://user:password@127.0.0.1:port/database"""
-        password = kept_password(self._password_file)
-        return f"postgresql://{self.user}:{password}@127.0.0.1:{self.port}/{database}"
+    def url(self, database: str = "postgres", role: str | None = None) -> str:
+        """postgresql://user:password@127.0.0.1:port/database, of the administrator or of a role of `ensure_role`."""
+        password = kept_password(self._password_file if role is None else self._role_password(role))
+        return f"postgresql://{role or self.user}:{password}@127.0.0.1:{self.port}/{database}"
 
     def wait_ready(self, timeout: float = 20.0) -> None:
-        """Return when it accepts a connection. Raises LocalServiceError after `timeout` seconds."""
+        """Return when it accepts a connection.
+
+        Raises LocalServiceError after `timeout` seconds, and at once when it does not know the administrator.
+        """
         deadline = time.monotonic() + timeout
         while True:
             try:
                 psycopg.connect(self.url(), connect_timeout=2).close()
                 return
             except psycopg.OperationalError as error:
+                if f'authentication failed for user "{self.user}"' in str(error):
+                    raise LocalServiceError(
+                        f"{self.data_dir} does not let {self.user} in with the password in {self._password_file}. Data "
+                        "of an earlier version, in which the console itself was the administrator, cannot be used on: "
+                        "`make demo-reset` starts the demo over"
+                    ) from error
                 if time.monotonic() > deadline:
                     raise LocalServiceError(
                         f"PostgreSQL on port {self.port} is not ready: {str(error).strip()}"
                     ) from error
                 time.sleep(POLL_SECONDS)
 
-    def ensure_database(self, name: str) -> None:
-        """Create the database unless it is there. Raises psycopg.Error."""
+    def ensure_role(self, name: str, *, may_create_databases: bool = False) -> None:
+        """A role that signs in with a password of its own (mode 600, next to the data) and has no special right.
+
+        Raises psycopg.Error.
+        """
+        with psycopg.connect(self.url(), autocommit=True, connect_timeout=5) as connection:
+            found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,)).fetchone()
+            connection.execute(
+                sql.SQL("{} ROLE {} LOGIN NOSUPERUSER NOCREATEROLE NOREPLICATION NOBYPASSRLS {} PASSWORD {}").format(
+                    sql.SQL("ALTER" if found else "CREATE"),
+                    sql.Identifier(name),
+                    sql.SQL("CREATEDB" if may_create_databases else "NOCREATEDB"),
+                    sql.Literal(kept_password(self._role_password(name))),
+                )
+            )
+
+    def ensure_database(self, name: str, owner: str | None = None) -> None:
+        """Create the database, owned by a role, unless it is there. Raises psycopg.Error."""
         with psycopg.connect(self.url(), autocommit=True, connect_timeout=5) as connection:
             found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone()
             if not found:
-                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+                connection.execute(
+                    sql.SQL("CREATE DATABASE {} OWNER {}").format(
+                        sql.Identifier(name), sql.Identifier(owner or self.user)
+                    )
+                )
 
     def remove(self) -> None:
-        """Delete data, password and everything that was put elsewhere for them. Stop the server first."""
+        """Delete data, passwords and everything that was put elsewhere for them. Stop the server first."""
         for folder in settle(self.data_dir).folders:
             shutil.rmtree(folder, ignore_errors=True)
         self._password_file.unlink(missing_ok=True)
+        for path in self.data_dir.parent.glob(f"{self.data_dir.name}.*.password"):
+            path.unlink(missing_ok=True)
+
+    def _role_password(self, role: str) -> Path:
+        return self.data_dir.with_name(f"{self.data_dir.name}.{role}.password")
 
     def _create(self, home: Home) -> None:
         # Made beside its place and renamed, so that an interrupted start leaves no half a cluster.

@@ -30,7 +30,7 @@ from opsconsole.local.supervisor import Supervisor
 from opsconsole.local.valkey import ValkeyServer
 
 SERVICES = ("postgres", "valkey")
-CONSOLE = ("web", "worker-critical", "worker-default", "beat", "monitor")
+CONSOLE = ("web", "worker-critical", "worker-default", "beat", "monitor", "audit-sequencer")
 POLL_SECONDS = 0.1
 Progress = Callable[[str], None]
 
@@ -93,6 +93,11 @@ class Stack:
         """Where the console is."""
         return f"http://127.0.0.1:{self.ports.web}"
 
+    @property
+    def page_url(self) -> str:
+        """Where people open the console: passkeys need a host name."""
+        return f"http://localhost:{self.ports.web}"
+
     def front(self, environment: str) -> str:
         """Where the load balancer serves an environment."""
         return f"http://127.0.0.1:{asdict(self.ports)[environment]}"
@@ -107,7 +112,7 @@ class Stack:
         return {
             "DJANGO_SETTINGS_MODULE": "opsconsole.demo_settings",
             "OPSC_SECRET_KEY": kept_password(self.var / "secret_key") * 2,
-            "DATABASE_URL": self.postgres.url("opsconsole"),
+            "DATABASE_URL": self.postgres.url("opsconsole", role="opsconsole"),
             "REDIS_URL": self.valkey.url(),
             "OPSC_HTTPS": "false",
             "OPSC_HOST": "127.0.0.1",
@@ -140,11 +145,14 @@ class Stack:
             self.console.up([self.postgres.program(), self.valkey.program()])
             self.postgres.wait_ready()
             self.valkey.wait_ready()
-            self.postgres.ensure_database("opsconsole")
+            self.postgres.ensure_role("opsconsole")
+            self.postgres.ensure_database("opsconsole", owner="opsconsole")
             progress(f"Postgres and Valkey run (ports {self.ports.postgres}, {self.ports.valkey})")
             trading.result()
         write_private(self.var / "opsconsole.env", "".join(f"{k}={v}\n" for k, v in self.environ().items()))
-        self.manage("prepare_demo", "--releases", str(self.releases), "--keys", str(self.keys))
+        # No process of the console knows the database's administrator, only this command.
+        admin = {"DATABASE_ADMIN_URL": self.postgres.url("opsconsole")}
+        self.manage("prepare_demo", "--releases", str(self.releases), "--keys", str(self.keys), env=admin)
         progress("Database migrated, system definition applied, releases registered")
         self.console.up([self.postgres.program(), self.valkey.program(), *self._console_programs()])
         self.console.wait_running(CONSOLE, timeout=30)
@@ -178,15 +186,18 @@ class Stack:
         self.console.shutdown()
         self.trading.shutdown()
 
-    def manage(self, *arguments: str) -> str:
+    def manage(self, *arguments: str, env: Mapping[str, str] | None = None) -> str:
         """Run a management command of the console; what it printed.
+
+        Args:
+            env: environment variables for this command only.
 
         Raises:
             LocalServiceError: it failed; the message is what it said.
         """
         done = subprocess.run(
             [sys.executable, str(ROOT / "manage.py"), *arguments],
-            env={**os.environ, **self.environ()},
+            env={**os.environ, **self.environ(), **(env or {})},
             capture_output=True,
             text=True,
             timeout=120,
@@ -273,6 +284,7 @@ class Stack:
             },
             "beat": (*celery, "beat", "-l", "WARNING", "-s", str(logs / "beat-schedule")),
             "monitor": ("manage.py", "monitor"),
+            "audit-sequencer": ("manage.py", "audit_sequencer"),
         }
         return [
             self._python(name, command, logs / f"{name}.log", env=self.environ()) for name, command in commands.items()

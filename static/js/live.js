@@ -142,7 +142,7 @@
   }
 
   // --- The connection
-  let socket = null, state = "static", heardAt = Date.now(), freshAt = Date.now(), lostAt = 0, retryAt = 0, tries = 0, retryTimer = 0, polledAt = 0, welcomed = false;
+  let socket = null, state = "static", heardAt = Date.now(), freshAt = Date.now(), lostAt = 0, retryAt = 0, tries = 0, retryTimer = 0, polledAt = 0, welcomed = false, renewed = false;
   const position = new Map(); // topic -> {hub, seq}
   function connect() {
     clearTimeout(retryTimer);
@@ -156,6 +156,8 @@
     mine.onclose = (event) => { if (mine === socket) { socket = null; closed(event.code); } };
   }
   function closed(code) {
+    // A fresh proof in another tab gives the session a new key: ask once more, with the present one.
+    if (code === SIGNED_OUT && !renewed) { renewed = true; return connect(); }
     if (code === SIGNED_OUT || code === NOT_ALLOWED) return become("signedout", code === NOT_ALLOWED);
     lostAt ||= Date.now();
     const wait = Math.max(500, Math.random() * Math.min(30_000, 500 * 2 ** tries));
@@ -174,7 +176,7 @@
   }
   function welcome(message) {
     const wasLost = state === "lost" || state === "nodata";
-    tries = 0; lostAt = 0; freshAt = Date.now();
+    tries = 0; lostAt = 0; renewed = false; freshAt = Date.now();
     become("live");
     if (wasLost) say("Live updates are back.", 0);
     if (wasLost || (welcomed && message.mode === "snapshot")) window.dispatchEvent(new Event("opsc:catch-up"));

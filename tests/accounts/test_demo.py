@@ -37,6 +37,14 @@ def test_one_click_enters(demo):
     assert Record.objects.filter(action="account.signed_in", after={"how": "demo"}).count() == 3
 
 
+def test_the_second_admin_enters_too(demo):
+    client = Client()
+    assert "Enter as second Admin" in client.get("/demo/").content.decode()
+    client.post("/demo/", {"username": "alan"})
+    user = User.objects.get(pk=client.session["_auth_user_id"])
+    assert (user.username, user.role) == ("alan", "Admin")
+
+
 def test_entering_as_somebody_else_is_a_new_session(demo):
     client = Client()
     client.post("/demo/", {"role": "Admin"})
@@ -86,11 +94,11 @@ def test_the_demo_settings_refuse_a_reachable_address(change):
 def test_keys_are_private_valid_and_kept(demo):
     assert demo.stat().st_mode & 0o777 == 0o600
     keys = json.loads(demo.read_text())
-    assert set(keys) == {"admin", "operator", "developer"}
+    assert set(keys) == {"admin", "operator", "developer", "second_admin"}
     client = Client(headers={"Authorization": f"Bearer {keys['operator']}"})
     assert client.get("/api/v1/environments/").status_code == 200
     call_command("demo_people", keys=demo)
-    assert json.loads(demo.read_text()) == keys and APIKey.objects.count() == 3 and User.objects.count() == 3
+    assert json.loads(demo.read_text()) == keys and APIKey.objects.count() == 4 and User.objects.count() == 4
 
 
 def test_a_broken_keys_file_is_mended(demo):
@@ -101,7 +109,7 @@ def test_a_broken_keys_file_is_mended(demo):
     mended = json.loads(demo.read_text())
     assert mended["operator"] == keys["operator"] and mended["admin"] != keys["admin"]
     assert mended["developer"] not in (keys["operator"], keys["developer"])
-    assert APIKey.objects.filter(revoked_at=None).count() == 3
+    assert APIKey.objects.filter(revoked_at=None).count() == 4
     demo.write_text("nonsense")
     call_command("demo_people", keys=demo)
-    assert APIKey.objects.filter(revoked_at=None).count() == 3 and len(json.loads(demo.read_text())) == 3
+    assert APIKey.objects.filter(revoked_at=None).count() == 4 and len(json.loads(demo.read_text())) == 4

@@ -26,8 +26,8 @@ def link(operator, capsys) -> str:
     """The path of a fresh link, as the command prints it."""
     call_command("sign_in_link", "otto")
     printed = capsys.readouterr().out.strip()
-    assert printed.startswith("http://127.0.0.1:8000/login/link/")
-    return printed.removeprefix("http://127.0.0.1:8000")
+    assert printed.startswith("http://localhost:8000/login/link/")
+    return printed.removeprefix("http://localhost:8000")
 
 
 def test_opening_a_link_does_not_use_it_up(client, link):
@@ -160,3 +160,75 @@ def test_a_session_is_dated(client, operator, link):
     client.post(link)
     operator.refresh_from_db()
     assert operator.last_login > before
+
+
+def test_an_enrolment_link_works_for_a_day_and_leads_to_enrolling(operator, admin, monkeypatch):
+    import time
+
+    token, now = links.make(operator, links.Kind.ENROL), time.time()
+    page = Client().get(f"/login/link/{token}/").content.decode()
+    assert "Welcome, Otto Operator" in page and "add a passkey" in page
+    monkeypatch.setattr("django.core.signing.time.time", lambda: now + 24 * 3600 + 2)
+    assert Client().post(f"/login/link/{token}/").status_code == 410
+    monkeypatch.setattr("django.core.signing.time.time", lambda: now + 24 * 3600 - 60)
+    client = Client()
+    assert client.post(f"/login/link/{token}/")["Location"] == "/account/security/"
+    assert "You have no second factor yet" in client.get("/account/security/").content.decode()
+    assert Client().post(f"/login/link/{token}/").status_code == 410
+
+
+def test_a_link_from_the_command_line_lives_a_minute_and_says_so(operator, monkeypatch):
+    import time
+
+    token, now = links.make(operator, links.Kind.BROWSER), time.time()
+    monkeypatch.setattr("django.core.signing.time.time", lambda: now + 62)
+    assert Client().post(f"/login/link/{token}/").status_code == 410
+    monkeypatch.setattr("django.core.signing.time.time", lambda: now + 50)
+    client = Client()
+    assert client.post(f"/login/link/{token}/").status_code == 302 and client.session["methods"] == ["ssh"]
+
+
+def test_the_kind_of_a_link_cannot_be_changed(operator):
+    token = links.make(operator)
+    assert ".link:" in token
+    for kind in ("enrol", "ssh", "", "other"):
+        assert Client().post(f"/login/link/{token.replace('.link:', f'.{kind}:')}/").status_code == 410
+
+
+def test_the_commands_print_enrolment_links(db, capsys):
+    call_command("create_user", "grace", name="Grace Hopper", role="Admin")
+    printed = capsys.readouterr().out
+    path = re.search(r"http://localhost:8000(/login/link/\S+/)", printed).group(1)
+    assert "within 24 hours" in printed and "Welcome, Grace Hopper" in Client().get(path).content.decode()
+    assert Record.objects.get(action="account.link_issued").after == {"valid_minutes": 1440.0, "enrol": True}
+    call_command("sign_in_link", "grace", enrol=True)
+    assert ".enrol:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("given", "origin"),
+    [
+        ({}, "http://localhost:8000"),
+        ({"allowed_hosts": "127.0.0.1,[::1],ops.example.com,x.example.com"}, "http://ops.example.com:8000"),
+        ({"allowed_hosts": "ops.example.com", "https": True}, "https://ops.example.com"),
+        ({"allowed_hosts": ".example.com", "https": True}, "https://example.com"),
+        ({"allowed_hosts": "192.0.2.7", "port": 9000}, "http://192.0.2.7:9000"),
+        ({"origin": "https://Ops.example.com:8443/", "https": True}, "https://ops.example.com:8443"),
+    ],
+)
+def test_where_people_open_the_console(given, origin):
+    from opsconsole.config import Config
+
+    hosts = {"allowed_hosts": "127.0.0.1,localhost", "origin": "", "https": False, "port": 8000}
+    needed = {"secret_key": "x" * 32, "database_url": "x", "redis_url": "x"}
+    assert Config(**{**needed, **hosts, **given}).public_origin == origin
+
+
+@pytest.mark.parametrize("wrong", ["ops.example.com", "ftp://ops.example.com", "https://ops.example.com/console"])
+def test_an_origin_is_scheme_and_host(wrong):
+    from pydantic import ValidationError
+
+    from opsconsole.config import Config
+
+    with pytest.raises(ValidationError, match="https://host"):
+        Config(secret_key="x" * 32, database_url="x", redis_url="x", origin=wrong)

@@ -64,9 +64,19 @@ def ready(outside, production, staging) -> Outside:
 @pytest.fixture
 def key_of(db) -> Callable[..., str]:
     """A fresh API key of a person, as text."""
-    from accounts.actions import create_api_key
+    from accounts.key_actions import create_api_key
+    from accounts.limits import SCOPES
+    from accounts.roles import Role
+    from accounts.sessions import has_second_factor
+    from tests.accounts.factors import give_second_factor
 
-    return lambda user, **fields: create_api_key(system_actor("tests"), user, "Test", **fields)[1]
+    def make(user, **fields) -> str:
+        if user.role == Role.ADMIN and not has_second_factor(user):
+            give_second_factor(user)  # without one an Admin's key opens nothing
+        bounds = {"scopes": SCOPES, "environments": None, "networks": (), **fields}
+        return create_api_key(system_actor("tests"), user, "Test", **bounds)[1]
+
+    return make
 
 
 @pytest.fixture
@@ -78,39 +88,9 @@ def api(key_of) -> Callable[..., Client]:
 @pytest.fixture
 def deployment(production, release, admin) -> Callable:
     """A deployment as the engine leaves it in a status: ``deployment("watching")``."""
-    from django.utils import timezone
+    from tests.api.matrix_things import make_deployment
 
-    from deployments.models import Deployment, Step
-    from environments.models import Slot
-
-    def make(status: str, environment=production, **fields) -> Deployment:
-        blue, green = environment.slots.order_by("name")
-        releases = {r.version: r for r in environment.service.releases.all()}
-        old, new = (releases.get(version) or release(version) for version in ("v1.2.4", "v1.2.5"))
-        now = timezone.now()
-        if status in ("watching", "succeeded"):
-            fields = {"handover_at": now, "promoted_at": now, **fields}
-            environment.live_slot = green
-            environment.save()
-            Slot.objects.filter(pk=green.pk).update(role="live", version=new.version, digest=new.digest)
-            Slot.objects.filter(pk=blue.pk).update(role="standby", version=old.version, digest=old.digest)
-        made = Deployment.objects.create(
-            environment=environment,
-            from_release=old,
-            to_release=new,
-            from_slot=blue,
-            to_slot=green,
-            strategy="blue_green",
-            status=status,
-            reason="Test",
-            requested_by=admin,
-            requested_by_name=admin.display_name,
-            policy_data=environment.policy_data,
-            started_at=now,
-            **fields,
-        )
-        for index, name in enumerate(("preflight", "start_slot", "watch")):
-            Step.objects.create(deployment=made, index=index, name=name, title=name, params={"until": "watch"})
-        return made
+    def make(status: str, environment=production, **fields):
+        return make_deployment(status, environment, release, admin, **fields)
 
     return make

@@ -100,9 +100,11 @@ def test_a_denied_start_names_who_can_and_is_audited(api, operator, startable):
     assert not Deployment.objects.exists()
 
 
-def test_a_developer_deploys_to_staging_only(api, developer, startable):
-    assert post(api(developer), URL, START).status_code == 403
-    assert post(api(developer), URL, {**START, "environment": "staging"}).status_code == 201
+def test_a_developer_deploys_to_staging_and_only_asks_for_production(api, developer, startable):
+    asked = post(api(developer), URL, START)
+    assert (asked.status_code, asked.json()["status"]) == (201, "awaiting_approval")
+    started = post(api(developer), URL, {**START, "environment": "staging"})
+    assert (started.status_code, started.json()["status"]) == (201, "pending")
 
 
 @pytest.mark.parametrize(

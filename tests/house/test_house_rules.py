@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PRODUCT = ("opsconsole", "deployments", "environments", "accounts", "audit", "demo")
+PRODUCT = ("opsconsole", "deployments", "environments", "accounts", "audit", "demo", "opsctl")
 APPS = ("deployments", "environments", "accounts", "audit")
 LONGEST_FILE, LONGEST_FUNCTION = 400, 40
 MAY_POLL = (
@@ -16,6 +16,7 @@ MAY_POLL = (
     "opsconsole/bench",
     "opsconsole/management/commands/bench_",
     "environments/drivers/rpc.py",
+    "opsctl/waiting.py",
     "demo",
 )
 """Whoever waits for processes that tell nothing by themselves, and what measures from outside; nowhere else."""

@@ -39,21 +39,9 @@ def test_an_operator_looks_and_cannot_act(visitor, scene):
     expect(otto.page.locator("main")).to_contain_text("It takes: Admin or Developer")
 
 
-def test_a_developer_deploys_to_staging_only(visitor, scene):
+def test_a_developer_deploys_to_staging(visitor, scene):
+    """To production only after an approval: test_approvals.py."""
     dora = visitor("Developer")
-    page = dora.page
-    page.goto("/deployments/new/")
-    expect(page.get_by_label("Environment").locator("option[value=production]")).to_have_count(0)
-    dora.forgive_status(403)
-    dora.forgive_status(400)
-    given = {
-        "environment": "production",
-        "release": scene.other_good(),
-        "strategy": "blue_green",
-        "reason": "I want to",
-    }
-    assert send(dora, "/deployments/new/", **given) in (400, 403)
-    assert scene.console.get("environments/production/")["active_deployment"] is None
     new = scene.other_good("staging")
     number = dora.start("staging", new, "Try it on staging")
     dora.sees_status("Running")

@@ -52,7 +52,7 @@ def test_topics_that_show_every_environment(topic, browser, admin, person, story
 
     story("recommended")
     html = browser(admin).get("/" if topic == "overview" else "/environments/").content.decode()
-    assert f'data-topics="{topic}"' in html
+    assert topic in re.findall(r"\w+", re.search(r'data-topics="([^"]*)"', html).group(1))
     for region in draw(topic).regions:
         assert f'id="{region}"' in html, region
     visitor = person("vic", None)

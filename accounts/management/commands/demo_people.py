@@ -1,4 +1,4 @@
-"""``manage.py demo_people --keys PATH``: the three people of the demo and their API keys."""
+"""``manage.py demo_people --keys PATH``: the people of the demo and their API keys."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rest_framework.exceptions import AuthenticationFailed
 
-from accounts import actions
+from accounts import actions, key_actions
 from accounts.actors import from_command_line
 from accounts.authentication import check_bearer
 from accounts.demo_people import PEOPLE
+from accounts.limits import SCOPES
 from accounts.models import APIKey, User
 from audit.actors import Actor
 
@@ -22,7 +23,7 @@ KEY_NAME = "Demo"
 
 
 class Command(BaseCommand):
-    help = "Create Ada Admin, Otto Operator and Dora Developer with an API key each. Running it again keeps valid keys."
+    help = "Create the people of the demo with an API key each. Running it again keeps valid keys."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--keys", type=Path, required=True, help="JSON file for the keys, mode 600")
@@ -36,7 +37,7 @@ class Command(BaseCommand):
         for person in PEOPLE:
             user = User.objects.filter(username=person.username).first()
             user = user or actions.create_user(actor, person.username, person.full_name, person.role)
-            wanted[person.role.lower()] = _valid(kept.get(person.role.lower()), user) or _new_key(actor, user)
+            wanted[person.key] = _valid(kept.get(person.key), user) or _new_key(actor, user)
         _write(keys, wanted)
         self.stdout.write(f"{', '.join(person.full_name for person in PEOPLE)}: API keys in {keys}")
 
@@ -59,8 +60,8 @@ def _valid(text: object, user: User) -> str | None:
 def _new_key(actor: Actor, user: User) -> str:
     """A fresh key; the demo's earlier ones, whose text is lost, end."""
     for lost in APIKey.objects.filter(owner=user, name=KEY_NAME, revoked_at=None):
-        actions.revoke_api_key(actor, lost)
-    return actions.create_api_key(actor, user, KEY_NAME)[1]
+        key_actions.revoke_api_key(actor, lost)
+    return key_actions.create_api_key(actor, user, KEY_NAME, scopes=SCOPES, environments=None, networks=())[1]
 
 
 def _write(path: Path, keys: dict[str, str]) -> None:

@@ -15,25 +15,22 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("username")
+        parser.add_argument("--base-url", help="where the console is reached (default: OPSC_ORIGIN)")
         parser.add_argument(
-            "--base-url", help="where the console is reached (default: from OPSC_ALLOWED_HOSTS and OPSC_PORT)"
+            "--enrol", action="store_true", help="for 24 hours, and leads to enrolling a passkey: for somebody new"
         )
 
-    def handle(self, *args: object, username: str, base_url: str | None, **options: object) -> None:
+    def handle(
+        self, *args: object, username: str, base_url: str | None, enrol: bool = False, **options: object
+    ) -> None:
         try:
-            token = actions.issue_sign_in_link(from_command_line(), User.objects.get(username=username))
+            user = User.objects.get(username=username)
+            token = actions.issue_sign_in_link(from_command_line(), user, enrol=enrol)
         except User.DoesNotExist as error:
             known = ", ".join(User.objects.order_by("username").values_list("username", flat=True)[:20]) or "nobody yet"
             raise CommandError(f"There is no user {username!r}. Known: {known}.") from error
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
-        self.stdout.write((base_url or _own_address()).rstrip("/") + reverse("sign_in_link", args=[token]))
-        minutes = int(links.LIFETIME.total_seconds() // 60)
-        self.stderr.write(f"It works once, within {minutes} minutes. Whoever has it enters as {username}.")
-
-
-def _own_address() -> str:
-    config = settings.CONFIG
-    if config.https:
-        return f"https://{config.allowed_hosts[0]}"
-    return f"http://{config.allowed_hosts[0]}:{config.port}"
+        self.stdout.write((base_url or settings.OPSC_ORIGIN).rstrip("/") + reverse("sign_in_link", args=[token]))
+        lifetime = links.lifetime_in_words(links.Kind.ENROL if enrol else links.Kind.SIGN_IN)
+        self.stderr.write(f"It works once, within {lifetime}. Whoever has it enters as {username}.")

@@ -23,7 +23,7 @@ from environments.definition import (
     SystemDefinition,
 )
 from environments.pages import rules_in_words, seconds_in_words
-from environments.policy import Policy, RuleSpec
+from environments.policy import ApprovalPolicy, Policy, RuleSpec
 from opsconsole.config import ROOT, Config
 
 TARGET = ROOT / "docs" / "configuration.md"
@@ -72,6 +72,11 @@ POLICY = """\
 All durations are in seconds (`environments/policy.py`). The steps and the rules of a deployment keep the policy that
 was in force when it was started; a change counts from the next start on. A changed sampling interval counts at once.
 """
+APPROVAL = """\
+### `policy.approval`
+
+Somebody who may only ask for a deployment always needs an approval, whatever stands here.
+"""
 RULES = """\
 ### `policy.rules`
 
@@ -104,7 +109,8 @@ def reference() -> str:
     parts = [HEAD, table(Config, name=variable), SYSTEM]
     for title, model in _SECTIONS:
         parts += [f"### {title}\n", table(model)]
-    parts += [POLICY, table(Policy), RULES, _default_rules(), RULE_FIELDS, table(RuleSpec)]
+    parts += [POLICY, table(Policy), APPROVAL, table(ApprovalPolicy)]
+    parts += [RULES, _default_rules(), RULE_FIELDS, table(RuleSpec)]
     return "\n".join(parts)
 
 
@@ -184,6 +190,8 @@ def default(field: FieldInfo) -> str:
     value = field.default
     if value is None:
         return "none"
+    if isinstance(value, BaseModel):
+        return "the defaults below"
     if isinstance(value, Path):
         value = value.relative_to(ROOT) if value.is_relative_to(ROOT) else value
     if isinstance(value, bool):

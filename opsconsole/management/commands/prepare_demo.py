@@ -28,7 +28,7 @@ class Command(BaseCommand):
     def handle(self, *args: object, releases: Path, keys: Path, **options: object) -> None:
         if not settings.DEMO:
             raise CommandError("prepare_demo works with the demo settings only.")
-        call_command("migrate", verbosity=0)
+        call_command("protect_audit", migrate=True, verbosity=0)
         call_command("collectstatic", interactive=False, verbosity=0)
         call_command("apply_system", str(Path(settings.BASE_DIR) / "demo/system.yaml"))
         call_command("demo_people", keys=keys)

@@ -1,0 +1,201 @@
+"""The objects that the addresses of ``matrix.yaml`` name: what ``production``, ``own`` or ``missing`` is at each.
+
+An address with a new kind of object gets a function here, marked with the beginning of its route::
+
+    @of("approvals/", "api/v1/approvals/")
+    def approval(world, route, thing, user):
+        return {"pk": …}, {"reason": "Because"}
+
+It makes the object and returns the parameters of the address and the body of a POST. ``user`` is who asks (an Admin for
+somebody who is not signed in): ``own`` is theirs, ``others`` is somebody else's. Everything it makes is taken back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.sessions.backends.db import SessionStore
+from django.db import transaction
+from django.utils import timezone
+
+from audit.actions import record
+from audit.actors import Actor
+from tests.accounts.factors import make_key
+from tests.cast import make_person
+
+Values = dict[str, Any]
+Maker = Callable[[Any, str, str, Any], tuple[Values, Values]]
+MISSING = 999_999
+STATUS_FOR = {"resume": "held", "rollback": "watching"}
+_makers: list[tuple[str, Maker]] = []
+
+
+def of(*beginnings: str) -> Callable[[Maker], Maker]:
+    """Register what makes the objects of the routes that begin so; the longest beginning wins."""
+
+    def marked(maker: Maker) -> Maker:
+        _makers.extend((beginning, maker) for beginning in beginnings)
+        return maker
+
+    return marked
+
+
+def make(world: Any, route: str, thing: str, user: Any) -> tuple[Values, Values]:
+    """Parameters and body for a route, from the maker whose beginning fits best."""
+    fitting = [(len(beginning), maker) for beginning, maker in _makers if route.startswith(beginning)]
+    if not fitting:
+        return {"name": thing, "token": "1:used:link"}, {"reason": "Because"}
+    return max(fitting, key=lambda found: found[0])[1](world, route, thing, user)
+
+
+@of("deployments/", "api/v1/deployments/")
+def deployment(world: Any, route: str, thing: str, user: Any) -> tuple[Values, Values]:
+    """A deployment to an environment, in a state that permits the act at the end of the route."""
+    act = route.rstrip("/").rpartition("/")[2]
+    act = "hold" if act == "<name>" else act
+    body = {"reason": "Because"}
+    if "<pk>" not in route:
+        world.release("v1.2.5")
+        return {}, {**body, "environment": thing, "release": "v1.2.5", "strategy": "blue_green"}
+    if thing not in world.environments:
+        return {"name": act, "pk": MISSING}, body
+    made = make_deployment(STATUS_FOR.get(act, "running"), world.environments[thing], world.release, world.admin)
+    return {"name": act, "pk": made.pk}, body
+
+
+@of("releases/", "api/v1/releases/")
+def release(world: Any, route: str, thing: str, user: Any) -> tuple[Values, Values]:
+    """A release; where it is registered, its archive is there and it is not."""
+    made = world.release("v1.2.5")
+    if "<version>" not in route:
+        made.delete()
+    version = "v9.9.9" if thing == "missing" else "v1.2.5"
+    return {"version": version}, {"version": "v1.2.5", "artifact": made.artifact, "digest": made.digest}
+
+
+@of("audit/", "api/v1/audit/")
+def audit_record(world: Any, route: str, thing: str, user: Any) -> tuple[Values, Values]:
+    """A record of something that happened in an environment."""
+    if thing not in world.environments:
+        return {"pk": MISSING}, {}
+    actor = Actor(name=world.admin.display_name, via="session", user=world.admin, role="Admin")
+    with transaction.atomic():
+        return {"pk": record(actor, "traffic.shift", environment=thing).pk}, {}
+
+
+@of("account/security/passkeys/<pk>/")
+def passkey(world: Any, route: str, thing: str, user: Any) -> tuple[Values, Values]:
+    """A passkey of who asks, or of somebody else; the body brings neither a name nor a proof."""
+    owner = {"own": user, "others": _somebody_else(world, user)}.get(thing)
+    if owner is None:
+        return {"pk": MISSING}, {}
+    made = owner.passkeys.create(name="Key", credential_id=f"matrix-{owner.pk}", public_key=b"key")
+    return {"pk": made.pk}, {"reason": "Because"}
+
+
+@of("account/sessions/<pk>/")
+def session(world: Any, route: str, thing: str, user: Any) -> tuple[Values, Values]:
+    """Another open session of who asks, or one of somebody else."""
+    owner = {"own": user, "others": _somebody_else(world, user)}.get(thing)
+    if owner is None:
+        return {"pk": MISSING}, {}
+    store = SessionStore()
+    store.create()
+    return {"pk": owner.open_sessions.create(session_key=store.session_key).pk}, {}
+
+
+@of("api/v1/keys/", "account/keys/")
+def api_key(world: Any, route: str, thing: str, user: Any) -> tuple[Values, Values]:
+    """An API key of who asks, or of somebody else; the body makes, rotates or revokes one."""
+    body: Values = {"reason": "Because"}
+    if "rotate" in route:
+        body = {"overlap_hours": 1}
+    elif "<prefix>" not in route:
+        body = {"name": "Made", "scopes": ["run_checklists"], "days": 5}
+    owner = {"own": user, "others": _somebody_else(world, user)}.get(thing)
+    if owner is None:
+        return {"prefix": "nonsense"}, body
+    return {"prefix": make_key(owner, scopes=["run_checklists"]).split("_")[1]}, body
+
+
+@of("account/ssh-keys/")
+def ssh_key(world: Any, route: str, thing: str, user: Any) -> tuple[Values, Values]:
+    """An SSH key of who asks, or of somebody else; the body brings no key."""
+    owner = {"own": user, "others": _somebody_else(world, user)}.get(thing)
+    if owner is None:
+        return {"pk": MISSING}, {}
+    return {"pk": owner.ssh_keys.create(name="Key", public_key="x", fingerprint=f"SHA256:{owner.pk}").pk}, {}
+
+
+@of("api/v1/login/")
+def ssh_sign_in(world: Any, route: str, thing: str, user: Any) -> tuple[Values, Values]:
+    """A question for a key that nobody enrolled; an answer to no question."""
+    if "challenge" in route:
+        return {}, {"fingerprint": "SHA256:" + "A" * 43}
+    return {}, {"challenge": "00000000-0000-4000-8000-000000000000", "signature": "none"}
+
+
+@of("approvals/", "api/v1/approvals/")
+def approval(world: Any, route: str, thing: str, user: Any) -> tuple[Values, Values]:
+    """A request that waits, for production: of who asks, or of somebody else."""
+    from deployments import approval_actions, starting
+
+    owner = {"own": user, "others": _somebody_else(world, user)}.get(thing)
+    if owner is None:
+        return {"pk": MISSING, "name": "approve"}, {"reason": "Because"}
+    actor = Actor(name=owner.display_name, via="session", user=owner, role=owner.role)
+    with transaction.atomic():
+        place = starting.lock(world.environments["production"])
+        made = approval_actions.request(actor, place, world.release("v1.2.5"), "blue_green", "Because").approval
+    seen = {"subject_hash": made.subject_hash} if "withdraw" not in route and "reject" not in route else {}
+    return {"pk": made.pk, "name": "approve"}, {"reason": "Because", **seen}
+
+
+@of("people/")
+def someone(world: Any, route: str, thing: str, user: Any) -> tuple[Values, Values]:
+    """Who asks, or somebody new who is no Admin; the body brings all but a proof."""
+    body = {"reason": "Because", "role": "Developer", "username": "grace", "full_name": "Grace Hopper"}
+    if thing not in ("own", "others"):
+        return {"username": "not-there", "prefix": "nonsense"}, body
+    owner = user if thing == "own" else make_person("frida", "Operator")
+    return {"username": owner.username, "prefix": make_key(owner).split("_")[1]}, body
+
+
+def _somebody_else(world: Any, user: Any) -> Any:
+    return next(found for found in world.people.values() if found.pk != user.pk)
+
+
+def make_deployment(status: str, environment: Any, release: Callable[..., Any], admin: Any, **fields: Any) -> Any:
+    """A deployment of v1.2.5 over v1.2.4 as the engine leaves it in a status."""
+    from deployments.models import Deployment, Step
+    from environments.models import Slot
+
+    blue, green = environment.slots.order_by("name")
+    releases = {r.version: r for r in environment.service.releases.all()}
+    old, new = (releases.get(version) or release(version) for version in ("v1.2.4", "v1.2.5"))
+    now = timezone.now()
+    if status in ("watching", "succeeded"):
+        fields = {"handover_at": now, "promoted_at": now, **fields}
+        environment.live_slot = green
+        environment.save()
+        Slot.objects.filter(pk=green.pk).update(role="live", version=new.version, digest=new.digest)
+        Slot.objects.filter(pk=blue.pk).update(role="standby", version=old.version, digest=old.digest)
+    made = Deployment.objects.create(
+        environment=environment,
+        from_release=old,
+        to_release=new,
+        from_slot=blue,
+        to_slot=green,
+        strategy="blue_green",
+        status=status,
+        reason="Test",
+        requested_by=admin,
+        requested_by_name=admin.display_name,
+        policy_data=environment.policy_data,
+        started_at=now,
+        **fields,
+    )
+    for index, name in enumerate(("preflight", "start_slot", "watch")):
+        Step.objects.create(deployment=made, index=index, name=name, title=name, params={"until": "watch"})
+    return made
