@@ -24,6 +24,7 @@ from audit.models import Outcome
 SIGNED_OUT, NOT_ALLOWED = 4401, 4403
 """Close codes of a refusal; the page's script knows them."""
 
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """Why somebody may not follow what they ask for."""

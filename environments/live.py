@@ -22,7 +22,7 @@ def draw_environment(key: str) -> View:
     Raises:
         Environment.DoesNotExist: there is none of this number.
     """
-    view = pages.view(pages.detailed(Environment.objects.all()).get(pk=int(key)), ())
+    view = pages.view(pages.detailed(Environment.objects.all()).get(pk=int(key)))
     context = {"view": view, "environment": view.environment}
     regions = {
         "active": render_to_string("environments/_active.html", context),

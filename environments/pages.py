@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Prefetch, QuerySet
 
-from accounts.roles import DEPLOY
+from accounts.roles import DEPLOY, REQUEST
 from environments.models import Environment, Instance, Slot
-from environments.permissions import environments_with
+from environments.permissions import environments_with, permissions_of
 from environments.policy import Policy, RuleKind, RuleSpec
 from environments.readings import Rates, Reading, rates, reading, with_samples, worst
 
@@ -45,7 +44,18 @@ class EnvironmentView:
     rates: Rates
     active: Any
     """The deployment under way, or None."""
-    may_deploy: bool
+    may: frozenset[str]
+    """Permissions that who looks has here."""
+
+    @property
+    def may_deploy(self) -> bool:
+        """Whether who looks may deploy here."""
+        return DEPLOY in self.may
+
+    @property
+    def may_request(self) -> bool:
+        """Whether who looks may ask for a deployment here."""
+        return REQUEST in self.may
 
     @property
     def status(self) -> str:
@@ -68,8 +78,9 @@ class EnvironmentView:
 
 def environments(user: Any) -> list[EnvironmentView]:
     """Every environment a person may see, in the order of the definition."""
-    queryset = Environment.objects.visible_to(user)
-    return [view(item, deployable) for deployable in [deployable_ids(user)] for item in detailed(queryset)]
+    found = list(detailed(Environment.objects.visible_to(user)))
+    may = permissions_of(user, found)
+    return [view(item, may[item.name]) for item in found]
 
 
 def environment(user: Any, name: str) -> EnvironmentView:
@@ -78,12 +89,13 @@ def environment(user: Any, name: str) -> EnvironmentView:
     Raises:
         Environment.DoesNotExist: there is none of this name that the person may see.
     """
-    return view(detailed(Environment.objects.visible_to(user)).get(name=name), deployable_ids(user))
+    found = detailed(Environment.objects.visible_to(user)).get(name=name)
+    return view(found, permissions_of(user, [found])[found.name])
 
 
 def everywhere() -> list[EnvironmentView]:
     """Every environment, for the live hub, which filters by topic and draws nothing that depends on who looks."""
-    return [view(item, frozenset()) for item in detailed(Environment.objects.all())]
+    return [view(item) for item in detailed(Environment.objects.all())]
 
 
 def deployable_ids(user: Any) -> frozenset[int]:
@@ -102,8 +114,8 @@ def detailed(queryset: QuerySet[Environment]) -> QuerySet[Environment]:
     )
 
 
-def view(item: Environment, deployable: Iterable[int]) -> EnvironmentView:
-    """The view of an environment that ``detailed`` loaded."""
+def view(item: Environment, may: frozenset[str] = frozenset()) -> EnvironmentView:
+    """The view of an environment that ``detailed`` loaded, for somebody with these permissions on it."""
     slots = tuple(_slot(item, slot) for slot in item.slots.all())
     live = next((found for found in slots if found.is_live), None)
     under_way = item.under_way  # type: ignore[attr-defined]
@@ -113,7 +125,7 @@ def view(item: Environment, deployable: Iterable[int]) -> EnvironmentView:
         live=live,
         rates=rates(live.slot.instances.all()) if live else Rates(),
         active=under_way[0] if under_way else None,
-        may_deploy=item.pk in deployable,
+        may=may,
     )
 
 
@@ -137,14 +149,20 @@ def seconds_in_words(seconds: float) -> str:
     return f"{seconds / 60:g} min" if seconds < 7200 and seconds % 3600 else f"{seconds / 3600:g} h"
 
 
-def policy_in_words(policy: Policy) -> list[tuple[str, str]]:
+def policy_in_words(policy: Policy, *, needs_second_person: bool) -> list[tuple[str, str]]:
     """How the environment is deployed to, as term and sentence."""
+    review = (
+        "Another person approves every deployment before it starts."
+        if needs_second_person
+        else "Whoever may deploy starts at once; who may only ask waits for an approval."
+    )
     promotion = (
         "Goes on by itself after the smoke tests."
         if policy.promotion == "auto"
         else "Waits after the smoke tests until somebody presses Promote."
     )
     return [
+        ("Review", review),
         ("Promotion", promotion),
         (
             "Watch",

@@ -29,7 +29,7 @@ def environment_detail(request: HttpRequest, name: str) -> HttpResponse:
     context = {
         "view": view,
         "environment": view.environment,
-        "policy": pages.policy_in_words(policy),
+        "policy": pages.policy_in_words(policy, needs_second_person=view.environment.needs_second_person),
         "rules": pages.rules_in_words(policy),
     }
     return render(request, "environments/detail.html", context)

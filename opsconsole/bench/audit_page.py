@@ -166,8 +166,13 @@ def filters(now: datetime) -> dict[str, dict[str, str]]:
         "old month and action": {"since": day[150], "until": day[100], "action": RETIRED},
         "old day and text": {"since": day[150], "until": day[150], "q": "slippage"},
         "everything at once": {
-            "who": "Person 2", "action": "deployment.held", "environment": "production", "outcome": "done",
-            "since": day[150], "until": day[30], "q": "ticket",
+            "who": "Person 2",
+            "action": "deployment.held",
+            "environment": "production",
+            "outcome": "done",
+            "since": day[150],
+            "until": day[30],
+            "q": "ticket",
         },
     }
     return {**ALONE, **{f"text {name}": {"q": value} for name, value in TEXT.items()}, **TOGETHER, **times}

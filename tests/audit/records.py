@@ -6,7 +6,9 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from audit import chain
+from django.db import connection
+
+from audit import chain, trail
 from audit.checkpoints import Signer
 from audit.models import ChainLink, Checkpoint, Pending, Record
 
@@ -25,8 +27,9 @@ def chain_up(records: list[Record], signer: Signer | None = None) -> Checkpoint 
     newest = ChainLink.objects.order_by("-seq").first()
     seq, head = (newest.seq, bytes(newest.hash)) if newest else (0, chain.GENESIS)
     for record in records:
-        record.refresh_from_db()
-        digest = chain.digest(chain.record_fields(record))
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT {trail.RECORD} FROM audit_record r WHERE r.id = %s", [record.pk])
+            digest = chain.digest(trail.fields_of(cursor.fetchone()))
         seq, head = seq + 1, chain.link(head, digest)
         ChainLink.objects.create(seq=seq, record=record, digest=digest, hash=head)
         Pending.objects.filter(pk=record.pk).delete()

@@ -103,18 +103,20 @@ def test_a_changed_export_is_found_out(trail, keys, change):
 
 
 def test_numbers_keep_the_digits_that_were_written(db, signer, keys):
-    record = make(after={"n": 1})
-    long = Record.objects.create(
-        actor_name="engine",
-        via="system",
-        action="traffic.shift",
-        at=record.at,
-        after={"price": 0.1, "size": 12345678901234567890},
-    )
-    chain_up([record, long], signer)
+    digits = "0.1234567890123456789012345"
+    record = make()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO audit_record (uuid, at, actor_name, via, role, action, object_type, object_id, object_name, "
+            "environment, outcome, reason, after, request_id, address) SELECT gen_random_uuid(), at, actor_name, via, "
+            "role, action, object_type, object_id, object_name, environment, outcome, reason, %s, request_id, address "
+            "FROM audit_record WHERE id = %s",
+            [f'{{"price": {digits}, "size": 12345678901234567890}}', record.pk],
+        )
+    chain_up([record, Record.objects.latest("id")], signer)
     text = written()
     verified(text, keys)
-    assert "12345678901234567890" in text
+    assert digits in text and "12345678901234567890" in text and digits in written(form=Form.CSV)
 
 
 def test_without_a_sequencer_records_are_exported_unproved(db):

@@ -21,7 +21,7 @@ WIDTHS = (1440, 390, 320)
 REQUESTS = 10
 KILOBYTES = {True: 56, False: 30}
 """Scripts and styles of a page, gzipped: with charts, and without."""
-PAGES = (
+PAGES = (  # those of sign-in and of approvals are examined where they are walked through
     "/",
     "/environments/",
     "/environments/production/",
@@ -31,6 +31,14 @@ PAGES = (
     "/releases/",
     "/releases/v1.2.6/",
     "/audit/",
+    "/people/",
+    "/people/invite/",
+    "/people/roles/",
+    "/people/api-keys/",
+    "/people/otto/",
+    "/people/otto/role/",
+    "/account/keys/",
+    "/account/keys/new/",
     "/api/docs/",
     "/styleguide/",
 )
