@@ -25,7 +25,7 @@ from audit.queries import Reader
 USUALLY = timedelta(seconds=60)
 """How long an act may take when its action says nothing else."""
 LOOK_BACK = timedelta(days=7)
-MOST = 1000
+MOST = 500
 """Intents that are looked at, the newest first."""
 
 UnderWay = Callable[[Sequence[str]], Iterable[str]]

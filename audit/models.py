@@ -54,13 +54,16 @@ class Record(models.Model):
                 fields=["object_type", "object_id", "-id"], include=["environment", "at"], name="audit_object"
             ),
             models.Index(fields=["actor", "at"], name="audit_own"),
-            models.Index(fields=["environment", "at"], name="audit_place"),
-            models.Index(fields=["environment", "actor_name", "at"], name="audit_who"),
+            models.Index(fields=["environment", "at"], include=["id"], name="audit_place"),
+            models.Index(fields=["environment", "actor_name", "at"], include=["id"], name="audit_who"),
             models.Index(
                 fields=["environment", "action", "actor_name", "outcome", "at"], include=["id"], name="audit_facets"
             ),
             models.Index(
-                fields=["environment", "outcome", "at"], condition=~models.Q(outcome="done"), name="audit_odd"
+                fields=["environment", "outcome", "at"],
+                include=["id"],
+                condition=~models.Q(outcome="done"),
+                name="audit_odd",
             ),
             models.Index(fields=["request_id"], condition=~models.Q(request_id=""), name="audit_request"),
         ]

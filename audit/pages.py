@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypedDict
 from urllib.parse import urlencode
 
 from django.urls import NoReverseMatch, reverse
+from django.utils.text import Truncator
 
 from audit import filters, queries, registry
 from audit.models import OUTCOME_CHOICES, Record
@@ -17,6 +19,8 @@ from audit.queries import Edge, Reader, Search, visible_to
 __all__ = ["visible_to"]
 
 PAGE_SIZE = 50
+SHOWN_REASON = 140
+"""Characters of a reason that the list shows."""
 RANGES = (("1h", "Last hour"), ("24h", "Last 24 hours"), ("7d", "Last 7 days"))
 VIA = {
     "session": "in the browser",
@@ -38,21 +42,30 @@ LABELS = {
     "until": "To, UTC",
 }
 _WHAT = ("title", "rule", "topic")
+_NUMBERED = ("deployment", "audit-record")
 _API_NAMES = {"who": "actor"}
 _TIME = "2026-01-21 14:02"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One record in the list."""
+class Row(TypedDict):
+    """One record as ``ui/audit_rows.html`` shows it; plain values, because a page has fifty of them."""
 
-    record: Record
-    object_href: str
-    """Where its object is shown; empty when it has no page."""
+    href: str
+    at: datetime
+    who: str
+    role: str
     via: str
     """How the act arrived, in words."""
+    label: str
     what: str
     """What of an act there are many of: a step, a rule, a topic; else empty."""
+    reason: str
+    object: str
+    object_href: str
+    """Where its object is shown; empty when it has no page."""
+    environment: str
+    outcome: str
+    address: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +99,28 @@ class Change:
 
 
 def row(record: Record) -> Row:
-    """A record with what the list shows beside it."""
+    """A record as the list shows it."""
+    return {
+        "href": _address("audit-record", str(record.pk)),
+        "at": record.at,
+        "who": record.actor_name,
+        "role": record.role,
+        "via": VIA.get(record.via, record.via),
+        "label": record.label,
+        "what": what_of(record),
+        "reason": Truncator(record.reason).chars(SHOWN_REASON) if len(record.reason) > SHOWN_REASON else record.reason,
+        "object": record.object_name or record.object_id,
+        "object_href": object_address(record),
+        "environment": record.environment,
+        "outcome": record.outcome,
+        "address": record.address,
+    }
+
+
+def what_of(record: Record) -> str:
+    """What of an act there are many of: a step, a rule, a topic; else empty."""
     kept = record.after if isinstance(record.after, dict) else {}
-    what = next((str(kept[name]) for name in _WHAT if kept.get(name)), "")
-    return Row(record, object_address(record), VIA.get(record.via, record.via), what)
+    return next((str(kept[name]) for name in _WHAT if kept.get(name)), "")
 
 
 def page(search: Search, before: str, after: str) -> Page:
@@ -191,7 +222,7 @@ def object_address(record: Record) -> str:
 @lru_cache(maxsize=2048)
 def _address(route: str, argument: str) -> str:
     try:
-        return reverse(route, args=[int(argument) if route == "deployment" else argument])
+        return reverse(route, args=[int(argument) if route in _NUMBERED else argument])
     except (NoReverseMatch, ValueError):
         return ""
 

@@ -55,7 +55,9 @@ def record_detail(request: HttpRequest, pk: int) -> HttpResponse:
         raise Http404(f"There is no audit record {pk} that you may see.")
     earlier, later = pages.neighbours(record, reader)
     context = {
-        "row": pages.row(record),
+        "via": pages.VIA.get(record.via, record.via),
+        "what": pages.what_of(record),
+        "object_href": pages.object_address(record),
         "record": record,
         "changes": pages.changes(record),
         "has_before": record.before is not None,

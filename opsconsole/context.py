@@ -1,4 +1,4 @@
-"""What the frame of every page shows: navigation, role, theme, and deployments in trouble. At most four queries."""
+"""What the frame of every page shows: navigation, role, theme, and deployments in trouble. At most five queries."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class Frame:
 
     @cached_property
     def troubles(self) -> list[Trouble]:
-        """Deployments in trouble that this person may see, newest first. One query."""
+        """Deployments in trouble that this person may see, newest first. One query, a second if there are any."""
         return in_trouble(self._request.user) if self.entered else []
 
     @cached_property
@@ -133,16 +133,17 @@ def in_trouble(user: Any) -> list[Trouble]:
     newer = Deployment.objects.filter(
         Q(started_at__gt=OuterRef("started_at")) | Q(status=Status.PENDING), environment=OuterRef("environment")
     )
-    found = (
-        Deployment.objects.visible_to(user)
-        .filter(
-            Q(status=Status.FAILING)
-            | Q(Exists(failed_verdict), status__in=sorted(ACTIVE))
-            | Q(~Exists(newer), status=Status.FAILED)
-        )
-        .select_related("environment", "to_release", "from_release")
-        .order_by("-id")[:SHOWN_TROUBLES]
+    trouble = Deployment.objects.filter(
+        Q(status=Status.FAILING)
+        | Q(Exists(failed_verdict), status__in=sorted(ACTIVE))
+        | Q(~Exists(newer), status=Status.FAILED)
     )
+    # Who may see it is asked only when there is any: this runs for every page, and mostly all is well.
+    ids = list(trouble.values_list("pk", flat=True))
+    if not ids:
+        return []
+    seen = Deployment.objects.visible_to(user).filter(pk__in=ids)
+    found = seen.select_related("environment", "to_release", "from_release").order_by("-id")[:SHOWN_TROUBLES]
     return [_trouble(deployment) for deployment in found]
 
 

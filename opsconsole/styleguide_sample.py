@@ -48,7 +48,7 @@ def sample() -> dict[str, Any]:
         "presets": ["Error rate rises", "Asked by trading", "Wrong version"],
         "filters": _filters(),
         "tabs": [("Overview", "#", True, None), ("Metrics", "#", False, None), ("Events", "#", False, 12)],
-        "record": _record(now),
+        "audit_rows": [_audit_row(now)],
         "markdown_text": NOTES,
         "code": "curl -H 'Authorization: Bearer opsc_…' https://console/api/v1/environments/",
     }
@@ -65,19 +65,22 @@ def _filters() -> list[dict[str, Any]]:
     ]
 
 
-def _record(now: datetime) -> Thing:
-    return Thing(
-        at=now,
-        actor_name="Ada Admin",
-        role="Admin",
-        via="session",
-        label="Promotion asked for",
-        object_name="Deployment 42",
-        object_id="42",
-        environment="production",
-        outcome="done",
-        reason="Smoke tests passed, baseline quiet.",
-    )
+def _audit_row(now: datetime) -> dict[str, Any]:
+    return {
+        "href": "#p-audit",
+        "at": now,
+        "who": "Ada Admin",
+        "role": "Admin",
+        "via": "in the browser",
+        "label": "Promotion asked for",
+        "what": "",
+        "reason": "Smoke tests passed, baseline quiet.",
+        "object": "Deployment 42",
+        "object_href": "#p-audit",
+        "environment": "production",
+        "outcome": "done",
+        "address": "10.20.3.14",
+    }
 
 
 def _steps(now: datetime, *, failed: bool = False) -> list[Thing]:

@@ -18,7 +18,8 @@ CHECKS = {
     "imports": [BIN / "lint-imports"],
 }
 PARTS = (
-    ["-n", "2", "--dist", "loadfile", "tests", "--ignore=tests/live", "--ignore=tests/chaos"],
+    # Three on two cores: many of these wait for processes and for the database.
+    ["-n", "3", "--dist", "loadfile", "tests", "--ignore=tests/live", "--ignore=tests/chaos"],
     # These run a whole installation each, so one after the other.
     ["tests/live", "tests/chaos", "-s"],
 )

@@ -48,11 +48,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='record',
-            index=models.Index(fields=['environment', 'at'], name='audit_place'),
+            index=models.Index(fields=['environment', 'at'], include=('id',), name='audit_place'),
         ),
         migrations.AddIndex(
             model_name='record',
-            index=models.Index(fields=['environment', 'actor_name', 'at'], name='audit_who'),
+            index=models.Index(fields=['environment', 'actor_name', 'at'], include=('id',), name='audit_who'),
         ),
         migrations.AddIndex(
             model_name='record',
@@ -60,7 +60,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='record',
-            index=models.Index(condition=models.Q(('outcome', 'done'), _negated=True), fields=['environment', 'outcome', 'at'], name='audit_odd'),
+            index=models.Index(condition=models.Q(('outcome', 'done'), _negated=True), fields=['environment', 'outcome', 'at'], include=('id',), name='audit_odd'),
         ),
         migrations.AddIndex(
             model_name='record',

@@ -24,7 +24,7 @@ from tests.stacks import rows, running_stack
 
 WANTED = int(os.environ.get("OPSC_CHAOS_FAULTS", "100"))
 SEED = int(os.environ.get("OPSC_CHAOS_SEED", str(secrets.randbelow(10**6))))
-PER_ROUND = 8
+PER_ROUND = 12
 STUCK_SECONDS = 120
 WINDOWS = {"OPSC_DEMO_WATCH": "1.5", "OPSC_DEMO_STABLE": "2", "OPSC_DEMO_BASELINE": "10"}
 ENVIRONMENTS = ("production", "staging")

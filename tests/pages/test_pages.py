@@ -58,7 +58,7 @@ def test_the_overview_when_nothing_runs_names_the_last_one(browser, admin, story
 
 @pytest.mark.parametrize(
     ("address", "count"),
-    [("/", 24), ("/deployments/", 10), ("/releases/", 11), ("/environments/", 12), ("/audit/", 14)],
+    [("/", 25), ("/deployments/", 11), ("/releases/", 12), ("/environments/", 13), ("/audit/", 15)],
 )
 def test_query_counts(address, count, browser, admin, story, staging, production, versions, django_assert_num_queries):
     story("recommended")
