@@ -210,7 +210,7 @@ class ApprovalViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
         return self._shown(approval)
 
     @extend_schema(
-        summary="Approve",
+        summary="Approve a request",
         description="The deployment starts at once. Nobody approves an own request.",
         request=ApproveSerializer,
         parameters=[IDEMPOTENCY_KEY],
@@ -226,7 +226,7 @@ class ApprovalViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
         return self._shown(approval_actions.approve(actor, approval, given["subject_hash"], reason))
 
     @extend_schema(
-        summary="Reject",
+        summary="Reject a request",
         description="Nothing is started. Nobody rejects an own request; withdraw it.",
         request=RejectSerializer,
         parameters=[IDEMPOTENCY_KEY],
@@ -241,7 +241,7 @@ class ApprovalViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
         return self._shown(approval_actions.reject(from_request(request), approval, given["reason"]))
 
     @extend_schema(
-        summary="Withdraw",
+        summary="Withdraw a request",
         description="Take an own request back; nothing is started.",
         request=WithdrawSerializer,
         parameters=[IDEMPOTENCY_KEY],
