@@ -13,11 +13,10 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts import factor_actions, passkeys, proofs, recovery, sessions, step_up, totp
 from accounts.actors import from_request
-from accounts.errors import TooManyAttempts
+from accounts.errors import ProofError, TooManyAttempts
 from accounts.limits import SCOPE_WORDS
 from accounts.middleware import while_enrolling
 from accounts.models import AuthenticatorApp, Passkey, User
-from accounts.proof_errors import ProofError
 from accounts.roles import Role, granted
 
 REFUSALS = (ProofError, ValidationError, TooManyAttempts)
@@ -223,7 +222,6 @@ def _security(request: HttpRequest, error: Exception | None = None, status: int 
         "is_admin": user.role == Role.ADMIN,
         "codes_left": recovery.left(user),
         "codes": recovery.COUNT,
-        "ssh_templates": ["accounts/_ssh_keys.html", "accounts/_nothing.html"],
         "ssh_keys": user.ssh_keys.all(),
         "can_add_passkey": bool(passkeys.relying_party()),
         "passkeys_at": passkeys.elsewhere(request),

@@ -78,10 +78,3 @@ def sign_in_by_link(request: HttpRequest, token: str) -> links.Link:
     link = links.read(token, User.objects.select_for_update())
     sessions.open(request, link.user, link.method)
     return link
-
-
-@use_case
-def open_session(request: HttpRequest, user: User, how: str) -> User:
-    """Sign a person in to the browser session; ``how`` is one of ``sessions.METHOD_WORDS``."""
-    sessions.open(request, user, how)
-    return user

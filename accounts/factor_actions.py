@@ -16,8 +16,8 @@ from django.utils import timezone
 import accounts.audit  # noqa: F401  registers the action names
 from accounts import challenges, passkeys, proofs, recovery, sessions, totp
 from accounts.actors import from_request
+from accounts.errors import SecondFactorRequired
 from accounts.models import AuthenticatorApp, Challenge, Passkey, User
-from accounts.proof_errors import SecondFactorRequired
 from accounts.roles import Role
 from accounts.use_case import use_case
 from audit.actions import record

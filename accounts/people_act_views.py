@@ -16,13 +16,12 @@ from django.views.decorators.http import require_http_methods
 
 from accounts import links, people_actions, people_queries, step_up
 from accounts.actors import from_request
-from accounts.errors import Forbidden, LastAdmin
+from accounts.errors import Forbidden, LastAdmin, StepUpFailed, StepUpRequired
 from accounts.forms import InviteForm, ReasonForm
 from accounts.models import User
 from accounts.people_acts import ACTS
 from accounts.people_queries import Person
 from accounts.people_views import admins_only, find, find_key, tabs
-from accounts.proof_errors import StepUpFailed, StepUpRequired
 from accounts.roles import Role
 
 

@@ -14,8 +14,8 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from accounts import sessions
+from accounts.errors import SecondFactorRequired
 from accounts.models import APIKey
-from accounts.proof_errors import SecondFactorRequired
 
 PUBLIC = "public"
 """Open to everybody: it tells nothing about what is operated."""

@@ -26,8 +26,8 @@ from django.utils.text import slugify
 import accounts.audit  # noqa: F401  registers the action names
 from accounts import challenges, passkeys, proofs, sessions
 from accounts.actors import from_request
+from accounts.errors import StepUpFailed, StepUpRequired
 from accounts.models import APIKey, Challenge, User
-from accounts.proof_errors import StepUpFailed, StepUpRequired
 from audit.actions import record
 
 FORM_LIFETIME = 600

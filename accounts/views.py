@@ -168,5 +168,4 @@ def _sign_in_page(request: HttpRequest) -> dict[str, Any]:
         "has_passkeys": bool(passkeys.relying_party()),
         "passkeys_at": passkeys.elsewhere(request),
         "demo": settings.DEMO,
-        "oidc_templates": ["accounts/_oidc.html", "accounts/_nothing.html"],
     }

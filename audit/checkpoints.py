@@ -148,11 +148,6 @@ def trusted_keys(signing_key: Path, more: Iterable[Path] = ()) -> dict[str, Ed25
     return found
 
 
-def public_pem(key: Ed25519PublicKey) -> str:
-    """A public key as PEM."""
-    return _pem(key).decode()
-
-
 def _pem(key: Ed25519PublicKey) -> bytes:
     return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 

@@ -17,8 +17,15 @@ from rest_framework.pagination import PageNumberPagination
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
 
-from accounts.errors import Forbidden, IdempotencyConflict, KeyStateError, LastAdmin, SignInRefused, TooManyAttempts
-from accounts.proof_errors import ProofError
+from accounts.errors import (
+    Forbidden,
+    IdempotencyConflict,
+    KeyStateError,
+    LastAdmin,
+    ProofError,
+    SignInRefused,
+    TooManyAttempts,
+)
 from deployments.errors import DeploymentError
 
 PROBLEM_JSON = "application/problem+json"

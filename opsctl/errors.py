@@ -116,7 +116,7 @@ _KINDS: dict[int, type[OpsctlError]] = {
     404: UsageProblem,
     405: UsageProblem,
 }
-_TODO = {
+_ADVICE = {
     "unauthenticated": "Sign in: opsctl login",
     "wrong_state": "Look at what it is about now: opsctl status",
     "subject_changed": "Read the approval again: opsctl approvals",
@@ -130,7 +130,7 @@ def from_answer(status: int, problem: Mapping[str, Any], request: str) -> Opsctl
     kind = _KINDS.get(status) or (Unreachable if status >= 500 else Refused)
     code = str(problem.get("code") or "")
     words = str(problem.get("detail") or problem.get("title") or f"The console answered {status}.")
-    todo = _TODO.get(code, "")
+    todo = _ADVICE.get(code, "")
     if wait := problem.get("retry_after"):
         todo = f"Try again in {wait} s."
     if blocking := problem.get("blocking_deployment"):

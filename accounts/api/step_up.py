@@ -10,10 +10,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts import step_up
+from accounts.errors import StepUpRequired
 from accounts.models import APIKey
 from accounts.openapi import StrictSerializer, problems
 from accounts.permissions import SIGNED_IN
-from accounts.proof_errors import StepUpRequired
 
 
 class StepUpRequestSerializer(StrictSerializer):

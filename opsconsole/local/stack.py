@@ -29,7 +29,6 @@ from opsconsole.local.postgres import PostgresServer
 from opsconsole.local.supervisor import Supervisor
 from opsconsole.local.valkey import ValkeyServer
 
-SERVICES = ("postgres", "valkey")
 CONSOLE = ("web", "worker-critical", "worker-default", "beat", "monitor", "audit-sequencer")
 POLL_SECONDS = 0.1
 Progress = Callable[[str], None]

@@ -11,8 +11,8 @@ from django.utils import timezone
 from rest_framework.request import Request
 
 from accounts import step_up
+from accounts.errors import StepUpFailed, StepUpRequired
 from accounts.models import Challenge, Passkey
-from accounts.proof_errors import StepUpFailed, StepUpRequired
 from audit.models import Record
 from tests.accounts.ways import by_link, code_of, fresh, says, with_app, with_passkey
 

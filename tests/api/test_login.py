@@ -106,12 +106,14 @@ def test_whether_a_key_is_enrolled_is_told_to_its_holder_only(tmp_path, key, enr
     refused(answer(challenge, sign(key, b"something that was signed elsewhere")), "signature_invalid")
     stranger = make_key(tmp_path)
     refused(answer(ask(stranger), sign(stranger, b"something else")), "signature_invalid")
+    assert failures() == [("signature_invalid", "failed")] * 2
 
 
 def test_the_key_in_the_signature_is_not_believed(tmp_path, key, enrolled):
     """The challenge was asked for with an enrolled key and signed with another one."""
     stranger, challenge = make_key(tmp_path), ask(key)
     refused(answer(challenge, sign(stranger, challenge["message"].encode())), "signature_invalid")
+    assert failures() == [("signature_invalid", "failed")] and not APIKey.objects.exists()
 
 
 @pytest.mark.parametrize(
@@ -157,12 +159,16 @@ def test_a_wrong_answer_uses_the_challenge_up(key, enrolled):
     challenge = ask(key)
     refused(answer(challenge, sign(key, b"x")), "signature_invalid")
     refused(answer(challenge, sign(key, challenge["message"].encode())), "challenge_invalid")
+    assert (
+        failures() == [("signature_invalid", "failed"), ("challenge_invalid", "failed")] and not APIKey.objects.exists()
+    )
 
 
 def test_a_challenge_ends_after_a_minute(key, enrolled):
     challenge = ask(key)
     Challenge.objects.update(expires_at=timezone.now() - timedelta(milliseconds=1))
     refused(answer(challenge, sign(key, challenge["message"].encode())), "challenge_invalid")
+    assert failures() == [("challenge_invalid", "failed")] and not APIKey.objects.exists()
 
 
 def test_an_inactive_owner(key, enrolled, operator):
