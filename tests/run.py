@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -17,12 +18,11 @@ CHECKS = {
     "types": [BIN / "mypy", "opsconsole", "deployments", "environments", "accounts", "audit", "demo", "opsctl"],
     "imports": [BIN / "lint-imports"],
 }
-PARTS = (
-    # Three on two cores: many of these wait for processes and for the database.
-    ["-n", "3", "--dist", "loadfile", "tests", "--ignore=tests/live", "--ignore=tests/chaos"],
-    # These run a whole installation each, so one after the other.
-    ["tests/live", "tests/chaos", "-s"],
-)
+BROWSER = ["tests/live", "-s"]
+"""A whole installation and a browser; beside it, since it mostly waits:"""
+UNITS = ["-n", "2", "--dist", "loadfile", "tests", "--ignore=tests/live", "--ignore=tests/chaos"]
+CHAOS = ["tests/chaos", "-s"]
+"""An installation whose parts are killed; alone, since it is about time."""
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -39,10 +39,18 @@ def main() -> int:
         return 0
     if not ensure_chromium():
         return 1
-    status = 0
-    for arguments in PARTS:
-        status |= subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, check=False).returncode
-    return status
+    with tempfile.TemporaryFile("w+") as said:
+        browser = subprocess.Popen(pytest(BROWSER), cwd=ROOT, stdout=said, stderr=subprocess.STDOUT)
+        status = subprocess.run(pytest(UNITS), cwd=ROOT, check=False).returncode
+        status |= browser.wait()
+        said.seek(0)
+        print(said.read(), flush=True)
+    return status | subprocess.run(pytest(CHAOS), cwd=ROOT, check=False).returncode
+
+
+def pytest(arguments: list[str]) -> list[str]:
+    """The command of one part of the tests."""
+    return [sys.executable, "-m", "pytest", *arguments]
 
 
 def ensure_chromium() -> bool:
