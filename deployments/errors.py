@@ -5,19 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from accounts.domain import DomainError
 from accounts.errors import Forbidden
 from audit.actors import Actor
 
 
-class DeploymentError(Exception):
-    """Base of the errors of this app; ``status`` is the HTTP status, ``code`` a stable name for scripts."""
-
-    status = 400
-    code = "deployment_error"
-
-    def extra(self) -> dict[str, Any]:
-        """Further members of the problem+json answer."""
-        return {}
+class DeploymentError(DomainError):
+    """Base of the errors of this app."""
 
 
 class NotFound(DeploymentError):

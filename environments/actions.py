@@ -67,6 +67,8 @@ def _environment(service: Service, name: str, position: int, wanted: Environment
             "router": wanted.router.model_dump(),
             "driver": wanted.driver.model_dump(),
             "policy_data": wanted.policy.model_dump(mode="json"),
+            "exchange": wanted.exchange.model_dump() if wanted.exchange else {},
+            "database": wanted.database.model_dump() if wanted.database else {},
         },
     )
     return environment

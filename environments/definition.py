@@ -33,6 +33,12 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _reference(value: str) -> str:
+    if not _REFERENCE.fullmatch(value):
+        raise ValueError("write env:NAME or file:PATH, never the secret itself")
+    return value
+
+
 class InstanceDefinition(_Model):
     """One process of a slot."""
 
@@ -54,9 +60,7 @@ class InstanceDefinition(_Model):
     @classmethod
     def is_reference(cls, value: str) -> str:
         """A reference; the message does not repeat it, for it may be the secret itself."""
-        if not _REFERENCE.fullmatch(value):
-            raise ValueError("write env:NAME or file:PATH, never the secret itself")
-        return value
+        return _reference(value)
 
 
 class RouterDefinition(_Model):
@@ -81,6 +85,53 @@ class DriverDefinition(_Model):
     root: str = Field(description="Folder that holds unpacked releases and the slots.")
 
 
+class ExchangeDefinition(_Model):
+    """The account that the trading system trades on, for the emergency stop and for acts by hand."""
+
+    kind: Literal["hyperliquid"] = Field("hyperliquid", description="Which exchange it is.")
+    url: str = Field(description="Address of the API; https://api.hyperliquid.xyz for the real one.")
+    account: str = Field(pattern=r"^0x[0-9a-fA-F]{40}$", description="Address of the account whose positions count.")
+    vault: str = Field("", pattern=r"^(0x[0-9a-fA-F]{40})?$", description="Vault or sub-account to act for, if any.")
+    key: str = Field(description="Secret reference of the console's own API wallet: env:NAME or file:PATH.")
+    dead_man_seconds: int = Field(
+        0, ge=0, le=3600, description="Above 0: keep the exchange's dead man's switch armed so many seconds ahead."
+    )
+
+    @field_validator("key")
+    @classmethod
+    def is_reference(cls, value: str) -> str:
+        """A reference; the message does not repeat it, for it may be the secret itself."""
+        return _reference(value)
+
+    @field_validator("dead_man_seconds")
+    @classmethod
+    def is_far_enough(cls, value: int) -> int:
+        """The exchange refuses a time that is nearer than five seconds."""
+        if 0 < value < 15:
+            raise ValueError("write 0 (off) or at least 15, so that a short interruption does not cancel every order")
+        return value
+
+
+class DatabaseDefinition(_Model):
+    """The trading system's own database, for backup, verification and restore."""
+
+    url: str = Field(description="Secret reference of its address (postgresql://…): env:NAME or file:PATH.")
+    schema_name: str = Field(
+        "public", alias="schema", pattern=r"^[a-z_][a-z0-9_]{0,62}$", description="Schema that holds the book."
+    )
+    folder: str = Field(description="Folder for the backups, on a disk other than the database's.")
+    keep: int = Field(20, ge=2, le=1000, description="So many backups are kept; the oldest ones beyond it are removed.")
+    backup: tuple[str, ...] = Field((), description="Own command, as a list; {url}, {schema}, {file} are replaced.")
+    verify: tuple[str, ...] = Field((), description="Own command; default: a restore into a database of its own.")
+    restore: tuple[str, ...] = Field((), description="Own command.")
+
+    @field_validator("url")
+    @classmethod
+    def is_reference(cls, value: str) -> str:
+        """A reference; the message does not repeat it, for it may be the secret itself."""
+        return _reference(value)
+
+
 class EnvironmentDefinition(_Model):
     """One environment with its two slots."""
 
@@ -89,6 +140,8 @@ class EnvironmentDefinition(_Model):
     router: RouterDefinition
     driver: DriverDefinition
     policy: Policy = Field(default_factory=Policy)
+    exchange: ExchangeDefinition | None = Field(None, description="Needed by the kill switch and acts by hand.")
+    database: DatabaseDefinition | None = Field(None, description="Needed to back up and restore from here.")
     slots: dict[_SlotName, tuple[InstanceDefinition, ...]] = Field(min_length=2, max_length=2)
 
     @model_validator(mode="after")

@@ -46,6 +46,9 @@ class Environment(models.Model):
     router = models.JSONField(help_text="How to reach the load balancer: address and backend.")
     driver = models.JSONField(help_text="How to reach the process supervisor: socket and root folder.")
     policy_data = models.JSONField(default=dict)
+    exchange = models.JSONField(default=dict, help_text="How to reach the account at the exchange; empty without one.")
+    database = models.JSONField(default=dict, help_text="The trading system's database; empty when not operated here.")
+    latched_at = models.DateTimeField(null=True, help_text="The kill switch is engaged since; the latch file leads.")
 
     live_slot = models.ForeignKey("Slot", null=True, on_delete=models.SET_NULL, related_name="+")
     desired_weights = models.JSONField(default=dict, help_text="Weight (0 to 100) of each slot, by name.")

@@ -17,6 +17,7 @@ from rest_framework.pagination import PageNumberPagination
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
 
+from accounts.domain import DomainError
 from accounts.errors import (
     Forbidden,
     IdempotencyConflict,
@@ -26,7 +27,6 @@ from accounts.errors import (
     SignInRefused,
     TooManyAttempts,
 )
-from deployments.errors import DeploymentError
 
 PROBLEM_JSON = "application/problem+json"
 
@@ -53,6 +53,9 @@ KINDS = {
     "not_waiting": "Somebody decided before",
     "approval_expired": "The request has expired",
     "subject_changed": "What was asked for has changed",
+    "latched": "The kill switch is engaged",
+    "not_configured": "The system definition lacks what this needs",
+    "unreachable": "The trading system or the exchange did not answer",
     "release_exists": "The release exists already",
     "preflight_failed": "Checks block the deployment",
     "idempotency_conflict": "The Idempotency-Key was used for another request",
@@ -122,7 +125,7 @@ def problem_response(request: HttpRequest, found: Problem) -> JsonResponse:
 
 def describe(exc: Exception) -> Problem | None:
     """The one mapping from errors to HTTP answers; None for an error that nobody expected."""
-    if isinstance(exc, DeploymentError):
+    if isinstance(exc, DomainError):
         return Problem(exc.status, exc.code, str(exc), exc.extra())
     if isinstance(exc, Forbidden):
         return Problem(403, exc.code, str(exc), {"permission": exc.permission, "environment": exc.environment})

@@ -37,6 +37,8 @@ INSTALLED_APPS = [
     "audit",
     "accounts",
     "environments",
+    "alerts",
+    "trading",
     "deployments",
     "opsconsole",
 ]

@@ -12,10 +12,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
+PACKAGES = ["opsconsole", "deployments", "trading", "alerts", "environments", "accounts", "audit", "demo", "opsctl"]
 CHECKS = {
     "lint": [BIN / "ruff", "check", "."],
     "format": [BIN / "ruff", "format", "--check", "."],
-    "types": [BIN / "mypy", "opsconsole", "deployments", "environments", "accounts", "audit", "demo", "opsctl"],
+    "types": [BIN / "mypy", *PACKAGES],
     "imports": [BIN / "lint-imports"],
 }
 BROWSER = ["tests/live", "-s"]

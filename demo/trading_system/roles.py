@@ -82,7 +82,8 @@ class Grant:
         await self._store(halted=True)
 
     async def trip(self, breaker: dict[str, Any]) -> None:
-        """Halts at once and keeps the open breaker."""
+        """Halts at once and keeps the open breaker. Whoever sees the halt sees its cause as well."""
+        self._stored = replace(self._stored, breaker=breaker)
         self.become(Role.HALTED)
         await self._store(halted=True, breaker=breaker)
 

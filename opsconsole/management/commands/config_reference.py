@@ -16,8 +16,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from environments.definition import (
+    DatabaseDefinition,
     DriverDefinition,
     EnvironmentDefinition,
+    ExchangeDefinition,
     InstanceDefinition,
     RouterDefinition,
     SystemDefinition,
@@ -119,6 +121,8 @@ _SECTIONS: Sequence[tuple[str, type[BaseModel]]] = (
     ("`environments.<name>`", EnvironmentDefinition),
     ("`router`", RouterDefinition),
     ("`driver`", DriverDefinition),
+    ("`exchange`", ExchangeDefinition),
+    ("`database`", DatabaseDefinition),
     ("`slots.<name>[]`", InstanceDefinition),
 )
 
@@ -128,7 +132,7 @@ def variable(name: str, field: FieldInfo) -> str:
     return str(field.validation_alias) if field.validation_alias else f"OPSC_{name.upper()}"
 
 
-def table(model: type[BaseModel], name: Any = lambda name, field: name) -> str:
+def table(model: type[BaseModel], name: Any = lambda name, field: field.alias or name) -> str:
     """Every field of a model with its type, default and meaning, as a Markdown table.
 
     Raises:
@@ -188,7 +192,7 @@ def default(field: FieldInfo) -> str:
     if field.default_factory is not None:
         return "the defaults below"
     value = field.default
-    if value is None:
+    if value is None or value in ("", ()):
         return "none"
     if isinstance(value, BaseModel):
         return "the defaults below"

@@ -1,0 +1,10 @@
+"""The audited actions of this app."""
+
+from audit.registry import register
+
+register(
+    alert__raised="Alert raised",
+    alert__cleared="Alert cleared: its cause is gone",
+    alert__acknowledged="Alert acknowledged",
+    alert__undelivered="Alert could not be sent out",
+)

@@ -1,0 +1,1 @@
+"""Access to an exchange: a small Protocol, and one file for each exchange. No Django."""

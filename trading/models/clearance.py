@@ -1,0 +1,52 @@
+"""Leave to trade again: asked for by one person after the checks, given by another."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+
+from environments.models import Environment
+from trading.models.stop import EmergencyStop
+
+
+class Clearance(models.Model):
+    """One request. It falls when what it was asked for has changed meanwhile (``subject``)."""
+
+    class Kind(models.TextChoices):
+        RELEASE = "release", "Release the kill switch"
+        RESUME = "resume", "Resume trading"
+
+    class Status(models.TextChoices):
+        WAITING = "waiting", "Waiting for another person"
+        APPROVED = "approved", "Approved"
+        REJECTED = "rejected", "Rejected"
+        WITHDRAWN = "withdrawn", "Withdrawn"
+        FELL = "fell", "Fell: something changed"
+        EXPIRED = "expired", "Expired"
+
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="clearances")
+    kind = models.CharField(max_length=10, choices=Kind)
+    status = models.CharField(max_length=10, choices=Status, default=Status.WAITING)
+    stop = models.ForeignKey(EmergencyStop, null=True, on_delete=models.PROTECT, related_name="clearances")
+    subject = models.CharField(max_length=64, help_text="SHA-256 of what the approver sees.")
+    answers = models.JSONField(default=list, help_text="Each question of the checks with its answer and what was seen.")
+    reason = models.TextField()
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    requested_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    decided_at = models.DateTimeField(null=True)
+    decision_reason = models.TextField(blank=True)
+    done_at = models.DateTimeField(null=True, help_text="What was approved was done and read back.")
+    detail = models.TextField(blank=True, help_text="What was read back, or why it could not be done.")
+
+    class Meta:
+        ordering = ("-requested_at",)
+        constraints = [
+            models.UniqueConstraint(
+                fields=["environment", "kind"], condition=models.Q(status="waiting"), name="one_waiting_clearance"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.environment.name}"

@@ -1,0 +1,1 @@
+"""The emergency stop itself: latch, channels, rounds, verification, journal. No Django: opsctl runs it, too."""
