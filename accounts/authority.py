@@ -8,7 +8,8 @@ from accounts.models import User
 from accounts.roles import Role
 from audit.actors import Actor
 
-EVERYWHERE = "every environment"
+NO_ENVIRONMENT = ""
+"""What a refusal names for an act that belongs to no environment."""
 
 
 def is_at_the_machine(actor: Actor) -> bool:
@@ -27,9 +28,9 @@ def require_admin(actor: Actor, words: str) -> None:
         return
     user = actor.user
     if user is None or not user.is_active or actor.role != Role.ADMIN:
-        raise Forbidden(actor, MANAGE_PEOPLE, words, EVERYWHERE, Role.ADMIN.value)
+        raise Forbidden(actor, MANAGE_PEOPLE, words, NO_ENVIRONMENT, Role.ADMIN.value)
     if user.limits is not None and not user.limits.permits(MANAGE_PEOPLE):
-        raise InsufficientScope(actor, MANAGE_PEOPLE, words, EVERYWHERE)
+        raise InsufficientScope(actor, MANAGE_PEOPLE, words, NO_ENVIRONMENT)
 
 
 def require_self(actor: Actor, owner: User, words: str) -> None:
@@ -40,4 +41,4 @@ def require_self(actor: Actor, owner: User, words: str) -> None:
     """
     if is_at_the_machine(actor) or (actor.user is not None and actor.user.pk == owner.pk and actor.user.is_active):
         return
-    raise Forbidden(actor, "own", words, EVERYWHERE, f"{owner.display_name} in person")
+    raise Forbidden(actor, "own", words, NO_ENVIRONMENT, f"{owner.display_name} in person")

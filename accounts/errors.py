@@ -15,7 +15,8 @@ class Forbidden(Exception):
     def __init__(self, actor: Actor, permission: str, words: str, environment: str, who_can: str) -> None:
         self.actor, self.permission, self.environment = actor, permission, environment
         role = actor.role or "no role"
-        super().__init__(f"{actor.name} ({role}) may not {words} ({environment}). It takes: {who_can}.")
+        where = f" ({environment})" if environment else ""
+        super().__init__(f"{actor.name} ({role}) may not {words}{where}. It takes: {who_can}.")
 
 
 class InsufficientScope(Forbidden):
@@ -24,7 +25,7 @@ class InsufficientScope(Forbidden):
     code = "insufficient_scope"
 
     def __init__(self, actor: Actor, permission: str, words: str, environment: str, who_can: str = "") -> None:
-        who = who_can or f"an API key with the scope {permission!r} that reaches {environment}"
+        who = who_can or f"an API key with the scope {permission!r} that reaches {environment or 'every environment'}"
         super().__init__(actor, permission, f"{words} with this API key", environment, who)
 
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 import accounts.audit  # noqa: F401  registers the action names
 from accounts import keys, queries
-from accounts.authority import EVERYWHERE, require_admin, require_self
+from accounts.authority import NO_ENVIRONMENT, require_admin, require_self
 from accounts.errors import InsufficientScope, KeyStateError
 from accounts.limits import SCOPES, Limits, read_network
 from accounts.models import APIKey, User
@@ -250,9 +250,10 @@ def _require_within_own(actor: Actor, key: APIKey, words: str) -> None:
         return
     beyond = [scope for scope in key.scopes if not limits.permits(scope)]
     if beyond:
-        raise InsufficientScope(actor, beyond[0], words, EVERYWHERE, f"a key that has the scope {beyond[0]!r} itself")
+        who = f"a key that has the scope {beyond[0]!r} itself"
+        raise InsufficientScope(actor, beyond[0], words, NO_ENVIRONMENT, who)
     who = "a key that reaches all environments and networks of the other"
-    raise InsufficientScope(actor, "environments", words, EVERYWHERE, who)
+    raise InsufficientScope(actor, "environments", words, NO_ENVIRONMENT, who)
 
 
 def _require_no_longer(actor: Actor, key: APIKey) -> None:

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 
 import accounts.audit  # noqa: F401  registers the action names
 from accounts import actions, key_actions, queries, sessions
-from accounts.authority import EVERYWHERE, require_admin
+from accounts.authority import NO_ENVIRONMENT, require_admin
 from accounts.errors import Forbidden, LastAdmin
 from accounts.limits import MANAGE_PEOPLE
 from accounts.models import APIKey, AuthenticatorApp, Passkey, RecoveryCode, SSHKey, User
@@ -176,7 +176,7 @@ def _begin(actor: Actor, user: User, words: str) -> tuple[Actor, User]:
     require_admin(actor, f"{words} somebody")
     locked = User.objects.select_for_update(of=("self",)).get(pk=user.pk)
     if actor.user is not None and actor.user.pk == locked.pk:
-        raise Forbidden(actor, MANAGE_PEOPLE, f"{words} themselves", EVERYWHERE, "another Admin")
+        raise Forbidden(actor, MANAGE_PEOPLE, f"{words} themselves", NO_ENVIRONMENT, "another Admin")
     return actor, locked
 
 

@@ -14,11 +14,13 @@ from django.utils.text import Truncator
 
 from audit import filters, queries, registry
 from audit.models import OUTCOME_CHOICES, Record
-from audit.queries import Edge, Reader, Search, visible_to
+from audit.queries import Edge, Reader, Search, TakesLonger, visible_to
 
 __all__ = ["visible_to"]
 
 PAGE_SIZE = 50
+SEARCH_MILLISECONDS = 10
+"""So long a page looks for a text among the older records before it comes with what the newest have."""
 SHOWN_REASON = 140
 """Characters of a reason that the list shows."""
 RANGES = (("1h", "Last hour"), ("24h", "Last 24 hours"), ("7d", "Last 7 days"))
@@ -75,6 +77,8 @@ class Page:
     rows: list[Row]
     older: str = ""
     newer: str = ""
+    is_partial: bool = False
+    """Only the newest records were searched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +127,22 @@ def what_of(record: Record) -> str:
     return next((str(kept[name]) for name in _WHAT if kept.get(name)), "")
 
 
-def page(search: Search, before: str, after: str) -> Page:
+def page(search: Search, before: str, after: str, *, everything: bool = False) -> Page:
     """The page older than one place in the list or newer than another; by default the newest.
 
     A page is found by the record at its edge, not by its number, so that a deep page is as fast as the first and new
     records do not push rows from one page to the next.
+
+    Args:
+        everything: search all records, however long it takes; otherwise the page may be partial.
     """
     newer = queries.edge(after)
     older = None if newer else queries.edge(before)
-    found = search.page(PAGE_SIZE + 1, newer or older, newer=newer is not None)
+    time = 0 if everything else SEARCH_MILLISECONDS
+    try:
+        found = search.page(PAGE_SIZE + 1, newer or older, newer=newer is not None, milliseconds=time)
+    except TakesLonger as longer:
+        return Page(_rows(longer.found[:PAGE_SIZE]), is_partial=True)
     if newer:
         shown = found[-PAGE_SIZE:]
         return Page(_rows(shown), _edge(shown[-1:]), _edge(shown[:1]) if len(found) > PAGE_SIZE else "")

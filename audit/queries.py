@@ -11,6 +11,9 @@ That answers whatever is frequent. What is not among them is rare or old: then a
 whatever index has the fewest (``audit_facets``, which holds who, action, outcome and time, so that the table itself is
 not read; ``audit_text`` for free text; ``audit_object``; ``audit_request``), and the newest of them are taken. Sorting
 by ``at + 0`` keeps the planner from walking the whole table backwards in the hope of an early end.
+
+A frequent text that stands in none of the records that somebody may read is the one thing no index answers fast. A page
+therefore gives the older records a little time only, shows what the newest have, and comes back for the rest.
 """
 
 from __future__ import annotations
@@ -23,11 +26,12 @@ from functools import cached_property
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.db import connection
+from django.db import OperationalError, connection, transaction
 from django.db.models import DateTimeField, DurationField, F, Func, Q, QuerySet, Subquery, TextField, Value
 from django.db.models.functions import Coalesce
 from django.db.models.lookups import Lookup
 from guardian.shortcuts import get_objects_for_user
+from psycopg.errors import QueryCanceled
 
 from audit import registry
 from audit.filters import Filter
@@ -120,6 +124,14 @@ class Edge:
 NOTHING = Reader(())
 
 
+class TakesLonger(Exception):
+    """The older records could not be searched in the given time; ``found`` is what the newest have."""
+
+    def __init__(self, found: list[Record]) -> None:
+        super().__init__(f"the newest {NEWEST:,} records were searched, the older ones take longer")
+        self.found = found
+
+
 def reader(user: Any) -> Reader:
     """What a person may read: Admins everything; others the environments that they may see, and their own acts.
 
@@ -196,8 +208,15 @@ class Search:
         """Every record that matches, in no order; for counting and exports, not for a page of a list."""
         return Record.objects.filter(self.reader.q(), self._asked, self._span())
 
-    def page(self, limit: int, at: Edge | None = None, *, newer: bool = False) -> list[Record]:
-        """At most ``limit`` records, newest first: the newest of all, or those next to a place in the list."""
+    def page(self, limit: int, at: Edge | None = None, *, newer: bool = False, milliseconds: int = 0) -> list[Record]:
+        """At most ``limit`` records, newest first: the newest of all, or those next to a place in the list.
+
+        Args:
+            milliseconds: so long may a text be looked for among the older records; 0 for as long as it takes.
+
+        Raises:
+            TakesLonger: it would take longer.
+        """
         if not self.everywhere and self.reader.own is None:
             return []
         order = ("at", "id") if newer else ("-at", "-id")
@@ -207,7 +226,7 @@ class Search:
         else:
             found = self._among_newest(span, order, limit)
             if len(found) < limit:
-                found = self._collect(span, order, limit)
+                found = self._collect_within(milliseconds if self.wanted.q else 0, found, span, order, limit)
         return found[::-1] if newer else found
 
     def _is_in_order(self) -> bool:
@@ -256,6 +275,21 @@ class Search:
         table = connection.ops.quote_name(Record._meta.db_table)
         sql = outer.replace(f"FROM {table}", f"FROM ({inner}) AS {table}", 1)
         return list(Record.objects.raw(sql, [*inner_values, *outer_values]))
+
+    def _collect_within(
+        self, milliseconds: int, newest: list[Record], span: Q, order: tuple[str, str], limit: int
+    ) -> list[Record]:
+        if not milliseconds:
+            return self._collect(span, order, limit)
+        try:
+            with transaction.atomic():
+                with connection.cursor() as cursor:
+                    cursor.execute(f"SET LOCAL statement_timeout = {milliseconds:d}")
+                return self._collect(span, order, limit)
+        except OperationalError as error:
+            if isinstance(error.__cause__, QueryCanceled):
+                raise TakesLonger(newest) from None
+            raise
 
     def _collect(self, span: Q, order: tuple[str, str], limit: int) -> list[Record]:
         moment = F("at") + Value(timedelta(0), DurationField())

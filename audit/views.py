@@ -20,14 +20,15 @@ def record_list(request: HttpRequest) -> HttpResponse:
     wanted, problems = filters.read(given)
     search = Search.of(reader, wanted)
     only_open = "open" in given
-    open_intents = intents.without_end(reader)
+    is_filtered = any(given.get(name) for name in (*filters.NAMES, "open"))
+    open_intents = intents.without_end(reader) if only_open or not is_filtered else []
     context = {
         "page": _page(request, search) if not only_open else pages.of(open_intents),
         "filters": pages.bar(search, given),
         "chips": pages.chips({name: text for name, text in given.items() if name not in problems}),
         "ranges": pages.ranges(given),
         "problems": list(problems.values()),
-        "is_filtered": any(given.get(name) for name in (*filters.NAMES, "open")),
+        "is_filtered": is_filtered,
         "state": standing.chain_state(),
         "open_intents": open_intents,
         "open_title": _began(len(open_intents)),
@@ -39,7 +40,8 @@ def record_list(request: HttpRequest) -> HttpResponse:
 
 
 def _page(request: HttpRequest, search: Search) -> pages.Page:
-    return pages.page(search, request.GET.get("before", ""), request.GET.get("after", ""))
+    given = request.GET
+    return pages.page(search, given.get("before", ""), given.get("after", ""), everything="all" in given)
 
 
 def _began(number: int) -> str:

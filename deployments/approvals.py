@@ -103,8 +103,8 @@ def waiting_for(user: Any) -> QuerySet[Approval]:
 
 
 def count_waiting_for(user: Any) -> int:
-    """How many requests wait for a person; one query."""
-    return waiting_for(user).count()
+    """How many requests wait for a person; one query, a second only if anything waits for anybody."""
+    return waiting_for(user).count() if Approval.objects.waiting().exists() else 0
 
 
 def startable_ids(user: Any) -> frozenset[int]:

@@ -139,5 +139,16 @@
     if (onKey(event.key)) event.preventDefault();
   });
 
+  // --- A page that came with a part of what was searched for fetches the whole; its link stays if that fails.
+  async function fetchRest(rest) {
+    const answer = await fetch(rest.dataset.rest, { headers: { Accept: "text/html" }, credentials: "same-origin" }).catch(() => null);
+    const whole = answer?.ok && $("#found", new DOMParser().parseFromString(await answer.text(), "text/html"));
+    if (!whole) return;
+    $("#found").replaceWith(whole);
+    tick(); localTitles();
+  }
+  const rest = $("[data-rest]");
+  if (rest) fetchRest(rest);
+
   window.opsc = { $, $$, now, learn, duration, clockText, tick, localTitles, toast };
 })();

@@ -12,7 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from audit import pages, standing
+from audit import pages, queries, standing
 from audit.checkpoints import Signer
 from audit.models import Pending, Record, Verification
 from tests.audit.records import chain_up, make
@@ -263,3 +263,15 @@ def test_a_file_is_not_made_of_a_filter_that_cannot_be_used(visit, admin):
     assert not Record.objects.filter(action="audit.exported").exists()
     answer = client.get("/audit/export/?as=csv&who=nobody")
     assert answer.status_code == 200 and b"".join(answer.streaming_content).startswith(b"id,time,who")
+
+
+def test_a_search_that_takes_long_shows_the_newest_and_comes_back_for_the_rest(visit, monkeypatch):
+    make(-100, reason="zeppelin " + "a" * 8_000_000)
+    make(0, reason="zeppelin of today")
+    monkeypatch.setattr(queries, "NEWEST", Record.objects.count() - 1)
+    monkeypatch.setattr(pages, "SEARCH_MILLISECONDS", 1)
+    html = visit("/audit/?q=zeppelin")
+    assert "zeppelin of today" in words(html) and "The newest records are searched" in words(html)
+    address = unescape(re.search(r'data-rest="([^"]+)"', html)[1])
+    whole = visit(f"/audit/{address}")
+    assert whole.count("zeppelin a") == 1 and "data-rest" not in whole

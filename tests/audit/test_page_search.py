@@ -181,3 +181,14 @@ def test_the_place_in_a_list_is_written_and_read(db):
     assert queries.edge(str(written)) == written
     for made_up in ("", "1", "a-b", "-1-2", "9" * 30 + "-1", "1-2-3"):
         assert queries.edge(made_up) is None
+
+
+def test_a_text_that_takes_too_long_is_said_to_and_not_called_absent(records, monkeypatch):
+    monkeypatch.setattr(queries, "NEWEST", 5)
+    long_ago = make(-1, reason="zeppelin " + "a" * 8_000_000)
+    search = Search.of(Reader(None), Filter(q="zeppelin"))
+    with pytest.raises(queries.TakesLonger) as raised:
+        search.page(51, milliseconds=1)
+    assert raised.value.found == []
+    assert [record.pk for record in search.page(51)] == [long_ago.pk], "without a limit everything is searched"
+    assert [record.pk for record in search.page(51, milliseconds=60_000)] == [long_ago.pk]
