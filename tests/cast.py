@@ -22,6 +22,8 @@ def apply_system(folder: Path) -> Any:
         "OPSC_DEMO_RUN": str(folder),
         "OPSC_DEMO_HOSTS": str(folder / "hosts"),
         "OPSC_DEMO_TOKEN": str(token),
+        "OPSC_DEMO_DATABASES": str(folder / "trading-databases"),
+        "OPSC_DEMO_BACKUPS": str(folder / "backups"),
     }
     definition = load(ROOT / "demo/system.yaml", {"127.0.0.1"}, variables)
     return apply_definition(system_actor("tests"), definition)

@@ -21,14 +21,14 @@ def running_stack(
 ) -> Iterator[Stack]:
     """A stack on which the first release is live in production and staging, and requests flow."""
     stack = Stack(folder, Ports.free(), variables={**SHORT, **(variables or {})}, load=load or {"production": 120})
-    stack.postgres.remove()  # what a killed run may have left under the same name
+    stack.remove_data()  # what a killed run may have left under the same name
     try:
         stack.start(lambda text: None)
         bring_up(Console.as_role(stack.url, stack.keys), stack, lambda text: None)
         yield stack
     finally:
         stack.stop()
-        stack.postgres.remove()
+        stack.remove_data()
 
 
 def rows(stack: Stack, sql: str, *parameters: object) -> list[tuple]:

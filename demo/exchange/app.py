@@ -1,164 +1,55 @@
-"""The HTTP face of the paper exchange: plain ASGI over one Book, one Journal and one Market."""
+"""The HTTP face of the paper exchange: plain ASGI over one Exchange, with the faults that are switched on."""
 
 import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
-from demo.exchange.book import Book, Fill, NewOrder, OrderRejected
-from demo.exchange.journal import Journal, read_log, save, snapshot
+from demo.exchange.directory import Writer
+from demo.exchange.exchange import Exchange
+from demo.exchange.fault_controls import Controls, Rule, read_position, read_shock
+from demo.exchange.journal import read_log
 from demo.exchange.market import TICK_SECONDS
-from demo.exchange.wire import BadRequest, answer_info, asset, number, read_order
+from demo.exchange.runaway import step_of
+from demo.exchange.weights import Budgets, weight_of
+from demo.exchange.wire import BadRequest
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 MAX_BODY = 1_000_000
 SAVE_SECONDS = 1.0
-
-
-class Exchange:
-    """What the exchange does with a request; every order and cancel is logged before it is answered."""
-
-    def __init__(self, book: Book, journal: Journal, state_path: Path) -> None:
-        self.book = book
-        self.journal = journal
-        self.state_path = state_path
-        self.started_at = time.time()
-        self._saved_offset = -1
-
-    def exchange(self, body: dict[str, Any], writer: str | None, epoch: int | None) -> dict[str, Any]:
-        """Carries out one `/exchange` body; answers `{"status": "ok", …}` or `{"status": "err", …}`."""
-        try:
-            return self._exchange(body, writer, epoch)
-        except BadRequest as error:
-            return {"status": "err", "response": str(error)}
-
-    def tick(self) -> None:
-        """Moves the market by one step and fills the resting orders it has reached."""
-        self.book.market.step()
-        now = time.time()
-        for account, fill in self.book.match_resting(int(now * 1000)):
-            self._log(now, account, None, None, "fill", fill_fields(fill) | {"status": "filled"})
-
-    def save(self) -> None:
-        """Writes the snapshot when anything was logged since the last one."""
-        if self.journal.offset != self._saved_offset:
-            save(self.state_path, snapshot(self.book, self.journal.offset))
-            self._saved_offset = self.journal.offset
-
-    def _exchange(self, body: dict[str, Any], writer: str | None, epoch: int | None) -> dict[str, Any]:
-        account, action = body.get("vaultAddress"), body.get("action")
-        if not isinstance(account, str) or not account:
-            raise BadRequest("vaultAddress: must name the account")
-        if not isinstance(action, dict):
-            raise BadRequest("action: must be an object")
-        expires = body.get("expiresAfter")
-        if expires is not None and not isinstance(expires, int):
-            raise BadRequest("expiresAfter: must be a time in ms")
-        if expires is not None and time.time() * 1000 > expires:
-            raise BadRequest("Action expired.")
-        kind = action.get("type")
-        items = action.get({"order": "orders", "cancel": "cancels"}.get(str(kind), ""))
-        if not isinstance(items, list) or not items:
-            raise BadRequest(f"action: {kind!r} needs a list of orders or cancels")
-        if kind == "order":
-            orders = [read_order(raw, f"action.orders[{i}]") for i, raw in enumerate(items)]
-            statuses = [self._order(account, order, writer, epoch) for order in orders]
-        else:
-            cancels = [_read_cancel(raw, f"action.cancels[{i}]") for i, raw in enumerate(items)]
-            statuses = [self._cancel(account, coin, oid, writer, epoch) for coin, oid in cancels]
-        return {"status": "ok", "response": {"type": kind, "data": {"statuses": statuses}}}
-
-    def _order(self, account: str, request: NewOrder, writer: str | None, epoch: int | None) -> dict[str, Any]:
-        now = time.time()
-        fields: dict[str, Any] = {
-            "oid": None,
-            "cloid": request.cloid,
-            "coin": request.coin,
-            "side": request.side,
-            "sz": number(request.size),
-            "px": number(request.limit),
-            "reduce_only": request.reduce_only,
-        }
-        try:
-            order, fill = self.book.place(account, request, int(now * 1000))
-        except OrderRejected as error:
-            self._log(now, account, writer, epoch, "order", fields | {"status": f"error: {error}"})
-            return {"error": str(error)}
-        if fill is None:
-            fields |= {"oid": order.oid, "sz": number(order.request.size), "status": "resting"}
-            self._log(now, account, writer, epoch, "order", fields)
-            return {"resting": {"oid": order.oid}}
-        self._log(now, account, writer, epoch, "order", fields | fill_fields(fill) | {"status": "filled"})
-        return {"filled": {"totalSz": number(fill.size), "avgPx": number(fill.price), "oid": fill.oid}}
-
-    def _cancel(self, account: str, coin: str, oid: int, writer: str | None, epoch: int | None) -> Any:
-        now = time.time()
-        fields: dict[str, Any] = {"oid": oid, "coin": coin}
-        try:
-            order = self.book.cancel(account, coin, oid, int(now * 1000))
-        except OrderRejected as error:
-            self._log(now, account, writer, epoch, "cancel", fields | {"status": f"error: {error}"})
-            return {"error": str(error)}
-        fields |= {"side": order.request.side, "sz": number(order.remaining), "px": number(order.request.limit)}
-        self._log(now, account, writer, epoch, "cancel", fields | {"status": "canceled"})
-        return "success"
-
-    def _log(
-        self, at: float, account: str, writer: str | None, epoch: int | None, action: str, fields: dict[str, Any]
-    ) -> None:
-        head = {"at": round(at, 6), "account": account, "writer": writer, "epoch": epoch, "action": action}
-        self.journal.append(head | fields)
-
-
-def fill_fields(fill: Fill) -> dict[str, Any]:
-    """The part of a log entry that an execution fills in."""
-    return {
-        "oid": fill.oid,
-        "cloid": fill.cloid,
-        "coin": fill.coin,
-        "side": fill.side,
-        "sz": number(fill.size),
-        "px": number(fill.price),
-    }
-
-
-def _read_cancel(raw: object, where: str) -> tuple[str, int]:
-    if not isinstance(raw, dict) or not isinstance(raw.get("o"), int):
-        raise BadRequest(f"{where}: must be {{a: asset id, o: order id}}")
-    return asset(raw.get("a"), f"{where}.a"), raw["o"]
+LOOPBACK = ("127.", "::1")
 
 
 class App:
-    """ASGI application of the exchange, and its two background tasks (prices, snapshots)."""
+    """ASGI application of the exchange, and its background tasks (prices, snapshots, a runaway writer)."""
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
+        self.faults = Controls(Budgets(time.monotonic), exchange.book.depth.thin)
+        self._runaway: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one HTTP request."""
         route = (scope["method"], scope["path"])
         try:
-            if route == ("POST", "/info"):
-                body = json_object(await read_body(receive))
-                answer: Any = answer_info(self.exchange.book, body, int(time.time() * 1000))
-            elif route == ("POST", "/exchange"):
-                answer = self._exchange(scope, json_object(await read_body(receive)))
+            if route in (("POST", "/info"), ("POST", "/exchange")):
+                await self._trade(scope, receive, send)
             elif route == ("GET", "/healthz"):
-                answer = {"status": "pass", "started_at": self.exchange.started_at, "time": time.time()}
+                await reply(send, 200, {"status": "pass", "started_at": self.exchange.started_at, "time": time.time()})
             elif route == ("GET", "/log"):
-                answer = await self._log(scope)
+                await reply(send, 200, await self._log(scope))
+            elif scope["path"] == "/faults" and _is_local(scope):
+                await self._change_faults(scope, receive, send)
             else:
                 await reply(send, 404, {"title": "Not found", "detail": f"no {route[0]} {route[1]} here"})
-                return
         except BadRequest as error:
-            await reply(send, 422, {"title": "Bad request", "detail": str(error)})
-            return
-        await reply(send, 200, answer)
+            # In plain text, as the real exchange, which names no field, though.
+            told = "" if scope["path"] == "/faults" else "Failed to deserialize the JSON body into the target type: "
+            await reply_text(send, 422, f"{told}{error}")
 
     async def tick_forever(self) -> None:
         """Moves the market every TICK_SECONDS, without drifting."""
@@ -174,11 +65,72 @@ class App:
             await asyncio.sleep(SAVE_SECONDS)
             self.exchange.save()
 
+    async def _trade(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A question or an action, as the faults let it through."""
+        path, faults = scope["path"], self.faults
+        body = json_object(await read_body(receive))
+        asked = kind_of(path, body)
+        if faults.latency_ms:
+            await asyncio.sleep(faults.latency_ms / 2000)
+        if faults.take("hang_next", path, asked) is not None:
+            await _end_unanswered(scope, receive)
+            return
+        status = faults.take("status", path, asked)
+        if status is not None or faults.is_dead(path, asked):
+            await _fail(send, status)
+        elif not faults.budgets.spend((scope["client"][0], scope["server"][0]), weight_of(path, body)):
+            await reply(send, 429, None)
+        else:
+            answer = self._exchange(scope, body) if path == "/exchange" else self._info(body)
+            if faults.take("lose_reply", path, asked) is not None:
+                scope["transport"].close()
+                await _end_unanswered(scope, receive)
+                return
+            if faults.latency_ms:
+                await asyncio.sleep(faults.latency_ms / 2000)
+            await reply(send, 200, answer)
+
+    def _info(self, body: dict[str, Any]) -> Any:
+        return self.exchange.info.answer(body, int(time.time() * 1000))
+
     def _exchange(self, scope: Scope, body: dict[str, Any]) -> dict[str, Any]:
-        writer, epoch = header(scope["headers"], b"x-writer"), header(scope["headers"], b"x-epoch")
-        if epoch is not None and not epoch.isdecimal():
+        epoch = header(scope["headers"], b"x-epoch")
+        if epoch is not None and not (epoch.isascii() and epoch.isdecimal()):
             raise BadRequest(f"X-Epoch: must be a whole number, got {epoch!r}")
-        return self.exchange.exchange(body, writer, int(epoch) if epoch is not None else None)
+        return self.exchange.exchange(body, int(epoch) if epoch is not None else None)
+
+    async def _change_faults(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "POST":
+            self._merge(json_object(await read_body(receive)))
+        elif scope["method"] == "DELETE":
+            self.faults.clear()
+        self._follow_runaway()
+        await reply(send, 200, self.faults.as_json())
+
+    def _merge(self, body: dict[str, Any]) -> None:
+        names = self.exchange.directory.names()
+        position = read_position(body.pop("position"), names) if "position" in body else None
+        shock = read_shock(body.pop("shock")) if "shock" in body else {}
+        self.faults.merge(body, names)
+        for coin, fraction in shock.items():
+            self.exchange.book.market.shock(coin, fraction)
+        if position is not None:
+            self.exchange.inject(*position)
+
+    def _follow_runaway(self) -> None:
+        """The runaway writer runs exactly while the faults name one."""
+        if self._runaway is not None and not self._runaway.done():
+            self._runaway.cancel()
+        runaway = self.faults.runaway
+        self._runaway = asyncio.create_task(self._run_away()) if runaway is not None else None
+
+    async def _run_away(self) -> None:
+        number = 0
+        while (runaway := self.faults.runaway) is not None:
+            mids = {coin: str(mid) for coin, mid in self._info({"type": "allMids"}).items()}
+            self.exchange.act(step_of(number, mids, runaway.usd), Writer(runaway.account, runaway.agent), None)
+            number += 1
+            await asyncio.sleep(runaway.every_ms / 1000)
 
     async def _log(self, scope: Scope) -> dict[str, Any]:
         query = parse_qs(scope["query_string"].decode())
@@ -190,6 +142,12 @@ class App:
         entries = await asyncio.to_thread(read_log, self.exchange.journal.path)
         wanted = [e for e in entries if e["at"] >= since and account in (None, e["account"])]
         return {"entries": wanted}
+
+
+def kind_of(path: str, body: dict[str, Any]) -> str:
+    """What a request asks for: the type of its question or of its action."""
+    of = body.get("action") if path == "/exchange" else body
+    return str(of.get("type")) if isinstance(of, dict) else ""
 
 
 def header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str | None:
@@ -214,7 +172,7 @@ def json_object(body: bytes) -> dict[str, Any]:
     """Reads a JSON object. Raises BadRequest."""
     try:
         value = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadRequest(f"body: not JSON ({error})") from None
     if not isinstance(value, dict):
         raise BadRequest("body: must be a JSON object")
@@ -223,8 +181,34 @@ def json_object(body: bytes) -> dict[str, Any]:
 
 async def reply(send: Send, status: int, body: Any) -> None:
     """Sends one JSON answer."""
-    payload = json.dumps(body, separators=(",", ":")).encode()
-    kind = b"application/json" if status < 400 else b"application/problem+json"
+    await _reply(send, status, b"application/json", json.dumps(body, separators=(",", ":")).encode())
+
+
+async def reply_text(send: Send, status: int, text: str) -> None:
+    """Sends one answer in plain text."""
+    await _reply(send, status, b"text/plain; charset=utf-8", text.encode(errors="replace"))
+
+
+async def _reply(send: Send, status: int, kind: bytes, payload: bytes) -> None:
     headers = [(b"content-type", kind), (b"content-length", str(len(payload)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": payload})
+
+
+async def _fail(send: Send, rule: Rule | None) -> None:
+    """The status that a fault demands; without a body of its own, what the real exchange or its front sends."""
+    code = rule.code if rule is not None else 500
+    if rule is not None and (rule.body is not None or code == 429):
+        await reply(send, code, rule.body)
+    else:
+        await reply_text(send, code, "null" if code < 500 else "Internal Server Error")
+
+
+async def _end_unanswered(scope: Scope, receive: Receive) -> None:
+    """Waits until the connection is gone, so that the server has nobody to answer."""
+    while (await receive())["type"] != "http.disconnect":
+        continue
+
+
+def _is_local(scope: Scope) -> bool:
+    return str(scope["client"][0]).startswith(LOOPBACK)

@@ -10,10 +10,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
-from demo.exchange.book import Book, Fill, NewOrder, Order, Position, Side
+from demo.exchange.account import Account, Fill, NewOrder, Order, Position, Side, Trigger
+from demo.exchange.book import Book
+from demo.exchange.nonces import Nonces
 from demo.exchange.wire import number
 
 SNAPSHOT_FILLS = 200
+# A snapshot of another version is passed over: the log has everything.
+VERSION = 2
 
 
 class Journal:
@@ -58,23 +62,16 @@ def read_log(path: Path, offset: int = 0) -> list[dict[str, Any]]:
     return entries
 
 
-def snapshot(book: Book, offset: int) -> dict[str, Any]:
+def snapshot(book: Book, nonces: Nonces, offset: int) -> dict[str, Any]:
     """The state of every account as JSON, valid at this offset of the log."""
-    accounts = {
-        name: {
-            "cash": number(account.cash),
-            "positions": {c: [number(p.size), number(p.entry)] for c, p in account.positions.items()},
-            "open_orders": [_dump_order(order) for order in account.open_orders()],
-            "fills": [_dump_fill(fill) for fill in list(account.fills)[-SNAPSHOT_FILLS:]],
-        }
-        for name, account in book.accounts.items()
-    }
     return {
+        "version": VERSION,
         "offset": offset,
         "next_oid": book.next_oid,
         "next_tid": book.next_tid,
         "prices": book.market.dump(),
-        "accounts": accounts,
+        "nonces": nonces.by_signer,
+        "accounts": {name: _dump_account(account) for name, account in book.accounts.items()},
     }
 
 
@@ -88,7 +85,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
     temporary.replace(path)
 
 
-def restore(book: Book, state_path: Path, log_path: Path) -> int:
+def restore(book: Book, nonces: Nonces, state_path: Path, log_path: Path) -> int:
     """Fills an empty book from the snapshot and the log after it; answers how many log entries were replayed.
 
     Raises ValueError when the snapshot cannot be read: it names the file, which may then be removed (the whole log is
@@ -98,9 +95,10 @@ def restore(book: Book, state_path: Path, log_path: Path) -> int:
     if state_path.exists():
         try:
             state = json.loads(state_path.read_text())
-            _load(book, state)
-            offset = int(state["offset"])
-        except (ValueError, KeyError, TypeError, ArithmeticError) as error:
+            if state.get("version") == VERSION:
+                _load(book, nonces, state)
+                offset = int(state["offset"])
+        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
             raise ValueError(
                 f"{state_path} cannot be read ({error!r}); remove it to rebuild every account from {log_path}"
             ) from error
@@ -110,48 +108,95 @@ def restore(book: Book, state_path: Path, log_path: Path) -> int:
     return len(entries)
 
 
-def _load(book: Book, state: dict[str, Any]) -> None:
+def _load(book: Book, nonces: Nonces, state: dict[str, Any]) -> None:
     book.market.load(state["prices"])
-    book.next_oid, book.next_tid = int(state["next_oid"]), int(state["next_tid"])
+    nonces.by_signer = {signer: [int(n) for n in used] for signer, used in state["nonces"].items()}
     for name, raw in state["accounts"].items():
         account = book.account(name)
         account.cash = Decimal(raw["cash"])
         account.positions = {c: Position(Decimal(s), Decimal(e)) for c, (s, e) in raw["positions"].items()}
+        account.leverage = {c: (int(times), bool(cross)) for c, (times, cross) in raw["leverage"].items()}
+        account.scheduled_ms = raw["scheduled_ms"]
         for order in raw["open_orders"]:
             book.add(account, _load_order(order))
         account.fills.extend(_load_fill(fill) for fill in raw["fills"])
+    book.next_oid, book.next_tid = int(state["next_oid"]), int(state["next_tid"])
 
 
 def _replay(book: Book, entry: dict[str, Any]) -> None:
     """Repeats one logged event. Rejected orders and cancels changed nothing and are passed over."""
-    account, status = book.account(entry["account"]), entry.get("status")
+    account, action, status = book.account(entry["account"]), entry["action"], str(entry.get("status"))
     at_ms = int(entry["at"] * 1000)
-    if entry["action"] == "order" and status in ("filled", "resting"):
-        size, price = Decimal(entry["sz"]), Decimal(entry["px"])
-        side = cast(Side, entry["side"])
-        request = NewOrder(entry["coin"], side, size, price, "Gtc", entry["reduce_only"], entry["cloid"])
-        order = book.add(account, Order(entry["oid"], request, size, at_ms, status_ms=at_ms))
-        if status == "filled":
-            book.execute(account, order, price, at_ms, crossed=True)
-    elif entry["action"] in ("cancel", "fill"):
+    if action == "schedule":
+        account.scheduled_ms = entry["time"]
+    elif action == "leverage":
+        account.leverage[entry["coin"]] = (entry["leverage"], entry["cross"])
+    elif action == "order" and not status.startswith("error"):
+        _fill(book, account, book.add(account, _order_of(entry, at_ms)), entry, at_ms)
+    elif action in ("cancel", "fill", "trigger"):
         known = account.resting.get(entry["oid"])
         if known is None:
             return
-        if status == "filled":
-            book.execute(account, known, Decimal(entry["px"]), at_ms, crossed=False)
-        elif status == "canceled":
-            account.settle(known, "canceled", at_ms)
+        if action == "cancel":
+            account.settle(known, status, at_ms)
+        else:
+            known.armed = False
+            _fill(book, account, known, entry, at_ms)
+
+
+def _order_of(entry: dict[str, Any], at_ms: int) -> Order:
+    size, trigger = Decimal(entry.get("orig_sz", entry["sz"])), entry.get("trigger")
+    request = NewOrder(
+        coin=entry["coin"],
+        side=cast(Side, entry["side"]),
+        size=size,
+        limit=Decimal(entry.get("limit", entry["px"])),
+        tif=entry.get("tif", "Gtc"),
+        reduce_only=entry["reduce_only"],
+        cloid=entry["cloid"],
+        trigger=Trigger(Decimal(trigger[0]), trigger[1], trigger[2]) if trigger else None,
+        position_tpsl=bool(trigger and trigger[3]),
+    )
+    return Order(entry["oid"], request, size, at_ms, status_ms=at_ms, armed=trigger is not None)
+
+
+def _fill(book: Book, account: Account, order: Order, entry: dict[str, Any], at_ms: int) -> None:
+    """Repeats the fills of an entry, then leaves the order as the entry says that it was."""
+    crossed = entry["action"] != "fill"
+    # Entries of earlier versions had one fill at most, and name it by size and price alone.
+    before = [[entry["sz"], entry["px"]]] if entry["status"] == "filled" else []
+    for size, price in entry.get("fills", before):
+        book.execute(account, order, Decimal(price), Decimal(size), at_ms, crossed=crossed)
+    if entry["status"] == "resting":
+        order.remaining = Decimal(entry.get("remaining", str(order.remaining)))
+    elif order.oid in account.resting:
+        account.settle(order, entry["status"], at_ms)
+
+
+def _dump_account(account: Account) -> dict[str, Any]:
+    return {
+        "cash": number(account.cash),
+        "positions": {c: [number(p.size), number(p.entry)] for c, p in account.positions.items()},
+        "leverage": account.leverage,
+        "scheduled_ms": account.scheduled_ms,
+        "open_orders": [_dump_order(order) for order in account.open_orders()],
+        "fills": [_dump_fill(fill) for fill in list(account.fills)[-SNAPSHOT_FILLS:]],
+    }
 
 
 def _dump_order(order: Order) -> list[Any]:
     r = order.request
-    return [order.oid, r.coin, r.side, number(r.size), number(r.limit), r.reduce_only, r.cloid, order.at_ms]
+    trigger = [number(r.trigger.price), r.trigger.is_market, r.trigger.tpsl, r.position_tpsl] if r.trigger else None
+    what = [order.oid, r.coin, r.side, number(r.size), number(r.limit), r.tif, r.reduce_only, r.cloid, trigger]
+    return [*what, number(order.remaining), order.armed, order.at_ms]
 
 
 def _load_order(raw: list[Any]) -> Order:
-    oid, coin, side, size, limit, reduce_only, cloid, at_ms = raw
-    request = NewOrder(coin, side, Decimal(size), Decimal(limit), "Gtc", reduce_only, cloid)
-    return Order(oid, request, request.size, at_ms, status_ms=at_ms)
+    oid, coin, side, size, limit, tif, reduce_only, cloid, trigger, remaining, armed, at_ms = raw
+    kind = Trigger(Decimal(trigger[0]), trigger[1], trigger[2]) if trigger else None
+    more = (tif, reduce_only, cloid, kind, bool(trigger and trigger[3]))
+    request = NewOrder(coin, side, Decimal(size), Decimal(limit), *more)
+    return Order(oid, request, Decimal(remaining), at_ms, status_ms=at_ms, armed=armed)
 
 
 def _dump_fill(fill: Fill) -> list[Any]:

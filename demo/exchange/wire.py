@@ -1,19 +1,38 @@
-"""Shapes of the HTTP API: what arrives becomes a NewOrder or a question, what leaves is plain JSON.
+"""What arrives at `/exchange`, read and checked; and how numbers are written.
 
-Follows the public API of Hyperliquid (`/info` and `/exchange`): decimals as strings, times in milliseconds,
-an asset id is the index in the universe. Signatures are not read yet: `vaultAddress` names the account.
+Follows the public API of Hyperliquid: decimals as strings, times in milliseconds, an asset id is the index in the
+universe, an account is the address of its master key.
 """
 
-from collections.abc import Mapping
+import re
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from demo.exchange.book import Account, Book, Fill, NewOrder, Order, Position
-from demo.exchange.market import COINS, Coin, Market
+from demo.exchange.account import NewOrder, Trigger
+from demo.exchange.market import COINS
+
+LARGEST_NONCE = 2**64 - 1
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
+_CLOID = re.compile(r"0x[0-9a-fA-F]{32}")
+_NUMBER = re.compile(r"-?\d{1,20}(\.\d{1,20})?")
+GROUPINGS = ("na", "normalTpsl", "positionTpsl")
+BATCHES = {"order": "orders", "cancel": "cancels", "cancelByCloid": "cancels"}
 
 
 class BadRequest(Exception):
     """The body does not have the shape of the API; the text says what is wrong and where."""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """The body of `/exchange`. `nonce` and `expires` in ms, `signature` is (r, s, v)."""
+
+    action: dict[str, Any]
+    nonce: int
+    signature: tuple[int, int, int]
+    vault: str | None
+    expires: int | None
 
 
 def number(value: Decimal) -> str:
@@ -26,15 +45,33 @@ def number(value: Decimal) -> str:
 
 def decimal(value: object, where: str) -> Decimal:
     """Reads a decimal string. Raises BadRequest naming the field."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not _NUMBER.fullmatch(value):
         raise BadRequest(f"{where}: must be a decimal string, got {value!r}")
     try:
-        result = Decimal(value)
+        return Decimal(value)
     except InvalidOperation:
         raise BadRequest(f"{where}: {value!r} is not a decimal number") from None
-    if not result.is_finite():
-        raise BadRequest(f"{where}: {value!r} is not a finite number")
-    return result
+
+
+def whole(value: object, where: str) -> int:
+    """Reads a whole number that fits eight bytes. Raises BadRequest naming the field."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= LARGEST_NONCE:
+        raise BadRequest(f"{where}: must be a whole number, got {value!r}")
+    return value
+
+
+def flag(value: object, where: str) -> bool:
+    """Reads true or false. Raises BadRequest naming the field."""
+    if not isinstance(value, bool):
+        raise BadRequest(f"{where}: must be true or false, got {value!r}")
+    return value
+
+
+def address(value: object, where: str) -> str:
+    """Reads an address, in lower case. Raises BadRequest naming the field."""
+    if not isinstance(value, str) or not _ADDRESS.fullmatch(value):
+        raise BadRequest(f"{where}: must be an address (0x and 40 hex digits), got {value!r}")
+    return value.lower()
 
 
 def asset(value: object, where: str) -> str:
@@ -44,150 +81,94 @@ def asset(value: object, where: str) -> str:
     return COINS[value].name
 
 
-def read_order(raw: object, where: str) -> NewOrder:
-    """One element of `action.orders`: {a, b, p, s, r, t: {limit: {tif}}, c?}. Raises BadRequest."""
-    if not isinstance(raw, dict):
-        raise BadRequest(f"{where}: must be an object")
-    kind = raw.get("t")
-    limit = kind.get("limit") if isinstance(kind, dict) else None
-    tif = limit.get("tif") if isinstance(limit, dict) else None
-    if tif not in ("Ioc", "Gtc"):
-        raise BadRequest(f"{where}.t.limit.tif: must be Ioc or Gtc, got {tif!r}")
-    if not isinstance(raw.get("b"), bool) or not isinstance(raw.get("r"), bool):
-        raise BadRequest(f"{where}: b (buy) and r (reduce only) must be true or false")
-    cloid = raw.get("c")
-    if cloid is not None and not isinstance(cloid, str):
-        raise BadRequest(f"{where}.c: must be a string")
-    return NewOrder(
-        coin=asset(raw.get("a"), f"{where}.a"),
-        side="B" if raw["b"] else "A",
-        size=decimal(raw.get("s"), f"{where}.s"),
-        limit=decimal(raw.get("p"), f"{where}.p"),
-        tif=tif,
-        reduce_only=raw["r"],
-        cloid=cloid,
+def read_envelope(body: dict[str, Any]) -> Envelope:
+    """The body of `/exchange` without a look into the action. Raises BadRequest."""
+    action, signature = body.get("action"), body.get("signature")
+    if not isinstance(action, dict) or not isinstance(action.get("type"), str):
+        raise BadRequest("action: must be an object with a type")
+    if not isinstance(signature, dict):
+        raise BadRequest("signature: must be {r, s, v}")
+    vault, expires = body.get("vaultAddress"), body.get("expiresAfter")
+    v = whole(signature.get("v"), "signature.v")
+    return Envelope(
+        action=action,
+        nonce=whole(body.get("nonce"), "nonce"),
+        signature=(_scalar(signature.get("r"), "signature.r"), _scalar(signature.get("s"), "signature.s"), v),
+        vault=None if vault is None else address(vault, "vaultAddress"),
+        expires=None if expires is None else whole(expires, "expiresAfter"),
     )
 
 
-def meta() -> dict[str, Any]:
-    """Answer of `meta`."""
-    universe = [{"name": c.name, "szDecimals": c.size_decimals, "maxLeverage": c.max_leverage} for c in COINS]
-    return {"universe": universe}
+def read_batch(action: dict[str, Any]) -> list[Any]:
+    """The list of orders or cancels in an action. Raises BadRequest."""
+    items = action.get(BATCHES[action["type"]])
+    if not isinstance(items, list) or not items:
+        raise BadRequest(f"action.{BATCHES[action['type']]}: must be a list that is not empty")
+    return items
 
 
-def all_mids(market: Market) -> dict[str, str]:
-    """Answer of `allMids`."""
-    return {coin.name: number(market.mid(coin.name)) for coin in COINS}
+def read_order(raw: object, where: str, grouping: object = "na") -> NewOrder:
+    """One element of `action.orders`: {a, b, p, s, r, t: {limit: {tif}} | {trigger: …}, c?}. Raises BadRequest."""
+    if not isinstance(raw, dict):
+        raise BadRequest(f"{where}: must be an object")
+    if grouping not in GROUPINGS:
+        raise BadRequest(f"action.grouping: must be one of {', '.join(GROUPINGS)}, got {grouping!r}")
+    cloid = raw.get("c")
+    tif, trigger = _read_kind(raw.get("t"), f"{where}.t")
+    return NewOrder(
+        coin=asset(raw.get("a"), f"{where}.a"),
+        side="B" if flag(raw.get("b"), f"{where}.b") else "A",
+        size=decimal(raw.get("s"), f"{where}.s"),
+        limit=decimal(raw.get("p"), f"{where}.p"),
+        tif=tif,
+        reduce_only=flag(raw.get("r"), f"{where}.r"),
+        cloid=None if cloid is None else read_cloid(cloid, f"{where}.c"),
+        trigger=trigger,
+        position_tpsl=trigger is not None and grouping == "positionTpsl",
+    )
 
 
-def clearinghouse_state(account: Account, market: Market, now_ms: int) -> dict[str, Any]:
-    """Answer of `clearinghouseState`: positions, margin summary, time."""
-    held = [(coin, account.positions[coin.name]) for coin in COINS if coin.name in account.positions]
-    notional, unrealised, margin = Decimal(0), Decimal(0), Decimal(0)
-    for coin, position in held:
-        value = abs(position.size) * market.mid(coin.name)
-        notional, margin = notional + value, margin + value / coin.max_leverage
-        unrealised += (market.mid(coin.name) - position.entry) * position.size
-    summary = {
-        "accountValue": number(account.cash + unrealised),
-        "totalNtlPos": number(notional),
-        "totalRawUsd": number(account.cash),
-        "totalMarginUsed": number(margin),
-    }
-    return {
-        "assetPositions": [{"type": "oneWay", "position": _position(c, p, market.mid(c.name))} for c, p in held],
-        "marginSummary": summary,
-        "crossMarginSummary": summary,
-        "withdrawable": number(account.cash),
-        "time": now_ms,
-    }
+def read_cloid(value: object, where: str) -> str:
+    """A client order id. Raises BadRequest."""
+    if not isinstance(value, str) or not _CLOID.fullmatch(value):
+        raise BadRequest(f"{where}: must be 0x and 32 hex digits, got {value!r}")
+    return value
 
 
-def _position(coin: Coin, held: Position, mid: Decimal) -> dict[str, Any]:
-    value, pnl = abs(held.size) * mid, (mid - held.entry) * held.size
-    margin = value / coin.max_leverage
-    return {
-        "coin": coin.name,
-        "szi": number(held.size),
-        "entryPx": number(held.entry),
-        "positionValue": number(value),
-        "unrealizedPnl": number(pnl),
-        "returnOnEquity": number(round(pnl / margin, 6)) if margin else "0",
-        "leverage": {"type": "cross", "value": coin.max_leverage},
-        "liquidationPx": None,
-        "marginUsed": number(margin),
-        "maxLeverage": coin.max_leverage,
-        "cumFunding": {"allTime": "0", "sinceOpen": "0", "sinceChange": "0"},
-    }
+def read_cancel(raw: object, where: str) -> tuple[str, int]:
+    """One element of `cancels` of a cancel: {a, o}. Raises BadRequest."""
+    if not isinstance(raw, dict):
+        raise BadRequest(f"{where}: must be {{a: asset id, o: order id}}")
+    return asset(raw.get("a"), f"{where}.a"), whole(raw.get("o"), f"{where}.o")
 
 
-def open_order(order: Order) -> dict[str, Any]:
-    """One element of `openOrders`."""
-    request = order.request
-    return {
-        "coin": request.coin,
-        "side": request.side,
-        "limitPx": number(request.limit),
-        "sz": number(order.remaining),
-        "oid": order.oid,
-        "timestamp": order.at_ms,
-        "origSz": number(request.size),
-        "cloid": request.cloid,
-        "reduceOnly": request.reduce_only,
-    }
+def read_cancel_by_cloid(raw: object, where: str) -> tuple[str, str]:
+    """One element of `cancels` of a cancelByCloid: {asset, cloid}. Raises BadRequest."""
+    if not isinstance(raw, dict):
+        raise BadRequest(f"{where}: must be {{asset: asset id, cloid: client order id}}")
+    return asset(raw.get("asset"), f"{where}.asset"), read_cloid(raw.get("cloid"), f"{where}.cloid")
 
 
-def user_fill(fill: Fill) -> dict[str, Any]:
-    """One element of `userFills`."""
-    opens = fill.start_position * (1 if fill.side == "B" else -1) >= 0
-    long = fill.side == "B" if opens else fill.side == "A"
-    return {
-        "coin": fill.coin,
-        "px": number(fill.price),
-        "sz": number(fill.size),
-        "side": fill.side,
-        "time": fill.at_ms,
-        "startPosition": number(fill.start_position),
-        "dir": f"{'Open' if opens else 'Close'} {'Long' if long else 'Short'}",
-        "closedPnl": number(fill.closed_pnl),
-        "hash": "0x" + "0" * 64,
-        "oid": fill.oid,
-        "cloid": fill.cloid,
-        "crossed": fill.crossed,
-        "fee": "0",
-        "tid": fill.tid,
-    }
+def _read_kind(kind: object, where: str) -> tuple[str, Trigger | None]:
+    if not isinstance(kind, dict):
+        raise BadRequest(f"{where}: must be {{limit: …}} or {{trigger: …}}")
+    trigger, limit = kind.get("trigger"), kind.get("limit")
+    if isinstance(trigger, dict):
+        if trigger.get("tpsl") not in ("tp", "sl"):
+            raise BadRequest(f"{where}.trigger.tpsl: must be tp or sl, got {trigger.get('tpsl')!r}")
+        price = decimal(trigger.get("triggerPx"), f"{where}.trigger.triggerPx")
+        is_market = flag(trigger.get("isMarket"), f"{where}.trigger.isMarket")
+        return "Gtc", Trigger(price, is_market, trigger["tpsl"])
+    tif = limit.get("tif") if isinstance(limit, dict) else None
+    if tif not in ("Ioc", "Gtc", "Alo"):
+        raise BadRequest(f"{where}.limit.tif: must be Ioc, Gtc or Alo, got {tif!r}")
+    return tif, None
 
 
-def order_status(account: Account, key: object) -> dict[str, Any]:
-    """Answer of `orderStatus` by oid (int) or cloid (string); an executed order carries its fill."""
-    oid = account.by_cloid.get(key) if isinstance(key, str) else key
-    order = account.orders.get(oid) if isinstance(oid, int) else None
-    if order is None:
-        return {"status": "unknownOid"}
-    detail: dict[str, Any] = {"order": open_order(order), "status": order.status, "statusTimestamp": order.status_ms}
-    return {"status": "order", "order": detail}
-
-
-def answer_info(book: Book, body: Mapping[str, Any], now_ms: int) -> Any:
-    """Answers one `/info` question. Raises BadRequest for an unknown type or a missing user."""
-    kind = body.get("type")
-    if kind == "meta":
-        return meta()
-    if kind == "allMids":
-        return all_mids(book.market)
-    if kind == "exchangeStatus":
-        return {"time": now_ms, "specialStatuses": None}
-    if kind not in ("clearinghouseState", "openOrders", "userFills", "orderStatus"):
-        raise BadRequest(f"type: {kind!r} is not a known question")
-    user = body.get("user")
-    if not isinstance(user, str) or not user:
-        raise BadRequest("user: must be the account's address")
-    account = book.accounts.get(user) or Account()
-    if kind == "clearinghouseState":
-        return clearinghouse_state(account, book.market, now_ms)
-    if kind == "openOrders":
-        return [open_order(order) for order in account.open_orders()]
-    if kind == "orderStatus":
-        return order_status(account, body.get("oid"))
-    return [user_fill(fill) for fill in reversed(account.fills)]
+def _scalar(value: object, where: str) -> int:
+    try:
+        if not isinstance(value, str) or not value.startswith("0x") or len(value) > 66:
+            raise ValueError
+        return int(value, 16)
+    except ValueError:
+        raise BadRequest(f"{where}: must be 0x and up to 64 hex digits") from None

@@ -13,6 +13,7 @@ import uvicorn
 import uvloop
 
 from .app import App
+from .book import Book, BookUnavailable
 from .config import ConfigError
 from .settings import Release, Settings, SettingsError, read_release, read_settings
 from .store import StoreError
@@ -25,28 +26,34 @@ GRACE_SECONDS = 1
 
 
 def main() -> int:
-    """Serves until SIGTERM; answers the exit status: 0, or 2 with a message when it cannot start."""
+    """Serves until SIGTERM; answers the exit status: 0, or with a message when it cannot start: 1 when the database
+    does not answer (trying again later may help), else 2."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         release, settings = read_release(), read_settings(os.environ)
+        book = Book(settings.database_url_file, settings.instance)
+        book.open()
         listener = socket.create_server(("127.0.0.1", settings.port), backlog=1024)
     except SettingsError as error:
         print(f"trading system cannot start: {error}", file=sys.stderr)
         return 2
+    except BookUnavailable as error:
+        print(f"trading system cannot start: {error}", file=sys.stderr)
+        return 1
     except OSError as error:
         print(f"trading system cannot start: port {settings.port}: {error.strerror}", file=sys.stderr)
         return 2
     try:
-        uvloop.run(serve(settings, release, listener))
+        uvloop.run(serve(settings, release, book, listener))
     except (ConfigError, StoreError) as error:
         print(f"trading system cannot start: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-async def serve(settings: Settings, release: Release, listener: socket.socket) -> None:
+async def serve(settings: Settings, release: Release, book: Book, listener: socket.socket) -> None:
     """Runs the instance until a stop signal. Raises ConfigError and StoreError before it serves."""
-    system = System(settings, release)
+    system = System(settings, release, book)
     await system.start()
     config = uvicorn.Config(
         App(system),

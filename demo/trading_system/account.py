@@ -6,7 +6,7 @@ from collections.abc import Callable
 from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
-from .exchange import AccountState, ExchangeClient, Side
+from .exchange import AccountState, ExchangeClient, Fill, Side
 from .ledger import Difference, Ledger
 
 QUIET_ATTEMPTS = 20
@@ -34,6 +34,13 @@ class Account:
         self.day_start: tuple[int, Decimal] | None = None
         self.open_orders: list[dict[str, Any]] = []
         self.differences: list[Difference] = []
+        # Our resting orders by cloid. They are filled without our doing, so that their fills are booked afterwards.
+        self.resting: set[str] = set()
+        self.on_resting_fill: Callable[[Fill, Decimal], None] = lambda fill, profit: None
+        self._booked: set[int] = set()
+        self._taken_at: dict[str, float] = {}
+        # False until the positions were taken from the exchange once: what differs before that is no mismatch.
+        self.known = False
 
     async def refresh_prices(self) -> None:
         """Reads every mid price. Raises ExchangeUnreachable."""
@@ -55,21 +62,25 @@ class Account:
 
     async def compare(self) -> None:
         """Compares with the exchange; a read during which an order of ours was under way says nothing."""
+        if not self.known:
+            return await self.follow()
         version, busy = self.ledger.version, self.busy()
         state = await self._read()
         if not busy and not self.busy() and version == self.ledger.version:
-            self.differences = self.ledger.differences(state.positions)
+            found = self.ledger.differences(state.positions)
+            if not found or not await self._book_resting():
+                self.differences = found
+        return None
 
-    async def reconcile(self) -> list[Difference]:
-        """Answers the differences at a quiet moment and takes the exchange's positions as the truth.
-
-        Raises ExchangeUnreachable and NotQuiet.
+    async def reconcile(self, symbols: frozenset[str] | None = None) -> list[Difference]:
+        """Answers the differences at a quiet moment and takes the exchange's positions (all, or of these symbols) as
+        the truth. Raises ExchangeUnreachable and NotQuiet.
         """
         for _ in range(QUIET_ATTEMPTS):
             version, busy = self.ledger.version, self.busy()
             state = await self._read()
             if not busy and not self.busy() and version == self.ledger.version:
-                return self._adopt(state)
+                return self._adopt(state, symbols)
             await asyncio.sleep(0.01)
         raise NotQuiet("no quiet moment between orders was found; repeat the reconciliation")
 
@@ -82,6 +93,11 @@ class Account:
         """The worst acceptable price in USD: the last mid plus or minus the slippage (a fraction)."""
         factor = 1 + slippage if side == "buy" else 1 - slippage
         return (self.mids[symbol] * factor).quantize(Decimal("0.001"))
+
+    def begin_day(self) -> None:
+        """Counts the day's loss from now on: a person has looked at what was lost so far."""
+        if self.day_start is not None:
+            self.day_start = (self.day_start[0], self.equity)
 
     def day_loss(self) -> Decimal:
         """Loss since the start of the UTC day as a fraction of the equity then; negative for a gain."""
@@ -99,8 +115,30 @@ class Account:
             self.day_start = (day, state.equity)
         return state
 
-    def _adopt(self, state: AccountState) -> list[Difference]:
+    async def _book_resting(self) -> bool:
+        """Books the fills of our resting orders that came after the last look; whether there were any."""
+        if not self.resting:
+            return False
+        new = []
+        for row in reversed(await self.client.fills()):
+            late = row["time"] / 1000 > self._taken_at.get(row["coin"], 0.0)
+            if late and row["cloid"] in self.resting and row["tid"] not in self._booked:
+                new.append(row)
+        for row in new:
+            self._booked.add(row["tid"])
+            side: Side = "buy" if row["side"] == "B" else "sell"
+            fill = Fill(row["coin"], side, Decimal(row["sz"]), Decimal(row["px"]))
+            self.on_resting_fill(fill, self.ledger.apply(fill))
+        return bool(new)
+
+    def _adopt(self, state: AccountState, symbols: frozenset[str] | None = None) -> list[Difference]:
         found = self.ledger.differences(state.positions)
-        self.ledger.adopt(state.positions)
-        self.differences = []
+        self.ledger.adopt(state.positions, symbols)
+        self.differences = self.ledger.differences(state.positions)
+        taken = self.client.markets if symbols is None else symbols
+        self._taken_at |= dict.fromkeys(taken, state.time)
+        if not self.known:
+            # Left by this process before its restart in a halt, or by the slot that traded before.
+            self.resting = {str(order["cloid"]) for order in self.open_orders if order.get("cloid")}
+        self.known = True
         return found

@@ -2,6 +2,7 @@
 
 import logging
 
+from .halts import Halts
 from .http import Problem, Receive, Request, Response, Route, Router, Scope, Send, read_request
 from .interventions import Interventions
 from .mutations import Repetitions
@@ -23,6 +24,7 @@ class App:
             Route("POST", "/signal", None, traffic.signal),
             *Ops(system, repetitions).routes(),
             *Interventions(system, repetitions).routes(),
+            *Halts(system, repetitions).routes(),
         ]
         self._router = Router(routes, system.settings.tokens)
         self._headers = [

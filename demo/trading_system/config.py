@@ -35,7 +35,7 @@ class StrategyConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A validated configuration. `revision` identifies its content."""
+    """A validated configuration. `revision` identifies its `content`. Limits of losses are fractions of the account."""
 
     revision: str
     trading_enabled: bool
@@ -43,7 +43,17 @@ class Config:
     max_position_usd: float
     strategies: Mapping[str, StrategyConfig]
     daily_loss_limit: float
+    rapid_loss_limit: float
+    rapid_loss_seconds: float
+    max_consecutive_losses: int
     max_rejected_orders: int
+    holdings: Mapping[str, float]
+    content: Mapping[str, Any]
+
+    @property
+    def traded(self) -> frozenset[str]:
+        """Every symbol that a strategy trades."""
+        return frozenset(symbol for strategy in self.strategies.values() for symbol in strategy.symbols)
 
 
 def load_config(default: Path, override: Path | None = None) -> Config:
@@ -92,8 +102,15 @@ def validate(raw: Mapping[str, Any]) -> Config:
         max_position_usd=check.number("/trading/max_position_usd", 1, 1e7),
         strategies={name: _strategy(check, f"/strategies/{name}") for name in STRATEGY_NAMES},
         daily_loss_limit=check.number("/risk/daily_loss_limit", 0.0001, 1),
+        rapid_loss_limit=check.number("/risk/rapid_loss_limit", 0.0001, 1),
+        rapid_loss_seconds=check.number("/risk/rapid_loss_seconds", 1, 3600),
+        max_consecutive_losses=int(check.number("/risk/max_consecutive_losses", 1, 10_000)),
         max_rejected_orders=int(check.number("/risk/max_rejected_orders", 1, 1000)),
+        holdings=check.amounts("/holdings", 1e6),
+        content=dict(raw),
     )
+    for symbol in sorted(config.traded & set(config.holdings)):
+        check.fault(f"/holdings/{symbol}", "is traded by a strategy; hold a symbol that none trades")
     check.names("/strategies", STRATEGY_NAMES)
     if check.errors:
         raise ConfigError(check.errors)
@@ -149,6 +166,13 @@ class _Checker:
             self.fault(pointer, f"must be a list of {', '.join(SYMBOLS)}, got {value!r}")
             return ()
         return tuple(value)
+
+    def amounts(self, pointer: str, limit: float) -> dict[str, float]:
+        value = self.value(pointer)
+        if not isinstance(value, dict):
+            self.fault(pointer, f"must map symbols to USD, got {value!r}")
+            return {}
+        return {str(symbol): self.number(f"{pointer}/{symbol}", -limit, limit) for symbol in value}
 
     def names(self, pointer: str, known: tuple[str, ...]) -> None:
         value = self.value(pointer)

@@ -60,7 +60,11 @@ class StopOrder:
 
 
 class Emergency:
-    """Carries out emergency stops. A second press joins the one that runs."""
+    """Carries out emergency stops. A second press joins the one that runs.
+
+    An instance that does not own the account (STANDBY) halts, latches and disconnects, and sends no order: two writers
+    at once would break the fence.
+    """
 
     def __init__(self, grant: Grant, account: Account, desk: Desk) -> None:
         self._grant = grant
@@ -70,10 +74,15 @@ class Emergency:
         self._task: asyncio.Task[None] | None = None
         self._current: Operation | None = None
 
+    @property
+    def running(self) -> bool:
+        """Whether a stop is still being carried out."""
+        return self._current is not None and self._current.status == "running"
+
     async def stop(self, order: StopOrder) -> Operation:
         """Halts and latches before it answers; the rest goes on in the operation. Raises StoreError (halted anyway)."""
         self._grant.become(Role.HALTED)
-        if self._current is not None and self._current.status == "running":
+        if self._current is not None and self.running:
             return self._current
         log.critical("emergency stop by %s: %s", order.actor, order.reason)
         operation = Operation(uuid.uuid4().hex, "emergency-stop", time.time())
@@ -84,31 +93,58 @@ class Emergency:
             self._task = asyncio.create_task(self._flatten(order, operation))
         return operation
 
+    async def release(self, actor: str, reason: str) -> None:
+        """Takes the latch off; permits nothing by itself. Raises StoreError (still latched)."""
+        if self._grant.latch is not None:
+            log.warning("emergency latch released by %s: %s", actor, reason)
+            await self._grant.release()
+
     async def _flatten(self, order: StopOrder, operation: Operation) -> None:
+        done = False
         try:
             await self._desk.drain()
         except Unresolved as error:
             operation.log.append(str(error))
+        try:
+            done = await self._act(order, operation)
+            if order.disconnect:
+                # Also when something is left: what a person or the console does now must not meet orders from here.
+                await self._account.client.close()
+                operation.log.append("disconnected from the exchange")
+                operation.detail += ", disconnected"
+        except Exception as error:
+            log.exception("emergency stop %s", operation.id)
+            operation.log.append(f"failed: {error!r}")
+        finally:
+            operation.finished_at = time.time()
+            operation.status = "succeeded" if done else "failed"
+
+    async def _act(self, order: StopOrder, operation: Operation) -> bool:
+        """Flattens when the account is ours; True when nothing is left to do here. Says what was done in `detail`."""
+        if not self._grant.owns:
+            operation.detail = "halted; the account belongs to the other slot"
+            return True
+        if not self._account.client.connected:
+            operation.detail = "halted; an earlier stop disconnected this instance, so nothing could be read or sent"
+            return self._grant.clean
+        done = await self._rounds(order, operation)
+        operation.detail = "halted" + (" and flat" if done and order.close_positions else "" if done else ", not flat")
+        return done
+
+    async def _rounds(self, order: StopOrder, operation: Operation) -> bool:
         for number, pause in enumerate(ROUND_PAUSES):
             await asyncio.sleep(pause)
             slippage = SLIPPAGE_LADDER[min(number, len(SLIPPAGE_LADDER) - 1)]
             if await self._round(order, operation, slippage):
-                break
-        operation.finished_at = time.time()
-        left = (operation.remaining_positions if order.close_positions else 0, operation.remaining_orders or 0)
-        done = left[0] == 0 and (left[1] == 0 or not order.cancel_orders)
-        operation.status = "succeeded" if done else "failed"
-        operation.detail = "halted" + (" and flat" if done and order.close_positions else "" if done else ", not flat")
-        if order.disconnect and done:
-            await self._account.client.close()
-            operation.log.append("disconnected from the exchange")
+                self._grant.clean = operation.remaining_orders == 0
+                return True
+        return False
 
     async def _round(self, order: StopOrder, operation: Operation, slippage: Decimal) -> bool:
         """One attempt; True when a fresh read of the exchange shows that nothing is left to do."""
         account = self._account
         try:
-            await account.refresh_prices()
-            await account.adopt()
+            await asyncio.gather(account.refresh_prices(), account.adopt())
             if order.cancel_orders:
                 operation.log.append(f"cancelled {await self._desk.cancel()} orders")
             if order.close_positions:
@@ -125,7 +161,7 @@ class Emergency:
     async def _close(self, symbol: str, slippage: Decimal, operation: Operation) -> None:
         try:
             execution = await self._desk.close(symbol, slippage)
-        except (ExchangeRefused, ExchangeUnreachable) as error:
+        except (ExchangeRefused, ExchangeUnreachable, LookupError) as error:
             operation.log.append(f"{symbol} not closed: {error}")
         else:
             operation.log.append(f"{symbol} closed {execution.fill.size} at {execution.fill.price}")

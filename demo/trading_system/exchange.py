@@ -3,16 +3,21 @@
 import asyncio
 import time
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any, Literal
 
 import aiohttp
+
+from .signing import Signer
 
 Side = Literal["buy", "sell"]
 # A request that has not been answered by then counts as lost; the exchange itself refuses it a little later, so an
 # order that was neither answered nor seen executed by EXPIRY can never execute.
 REPLY_SECONDS = 0.5
 EXPIRY_SECONDS = 0.6
+# The exchange's rules for a price: five significant figures, and 6 - size decimals behind the point.
+FIGURES = Context(prec=5, rounding=ROUND_HALF_EVEN)
+PRICE_DECIMALS = 6
 
 
 class ExchangeUnreachable(Exception):
@@ -61,6 +66,19 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class RestingOrder:
+    """An order that waits in the book at `price`, or a stop that fires at market when the mid reaches `trigger`."""
+
+    symbol: str
+    side: Side
+    size: Decimal
+    price: Decimal
+    reduce_only: bool
+    cloid: str
+    trigger: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Fill:
     """What was executed of an order."""
 
@@ -71,12 +89,15 @@ class Fill:
 
 
 class ExchangeClient:
-    """One account at the exchange. `writer` and the epoch of the tenure go with every order into its log."""
+    """One account (by its address) at the exchange, for which `signer` may act.
 
-    def __init__(self, url: str, account: str, writer: str) -> None:
+    The exchange's log names the signer's agent and the epoch of the tenure, which goes with every order.
+    """
+
+    def __init__(self, url: str, account: str, signer: Signer) -> None:
         self._url = url
         self._account = account
-        self._writer = writer
+        self._signer = signer
         self._session: aiohttp.ClientSession | None = None
         self.markets: dict[str, Market] = {}
 
@@ -114,8 +135,12 @@ class ExchangeClient:
         return AccountState(positions, Decimal(answer["marginSummary"]["accountValue"]), answer["time"] / 1000)
 
     async def open_orders(self) -> list[dict[str, Any]]:
-        """Resting orders as the exchange lists them. Raises ExchangeUnreachable."""
-        return list(await self._info({"type": "openOrders", "user": self._account}))
+        """Resting orders as the exchange lists them, trigger orders too. Raises ExchangeUnreachable."""
+        return list(await self._info({"type": "frontendOpenOrders", "user": self._account}))
+
+    async def fills(self) -> list[dict[str, Any]]:
+        """The account's latest executions as the exchange lists them. Raises ExchangeUnreachable."""
+        return list(await self._info({"type": "userFills", "user": self._account}))
 
     async def place(self, order: Order, epoch: int) -> Fill:
         """Sends one order and answers its fill. Raises ExchangeRefused.
@@ -125,15 +150,7 @@ class ExchangeClient:
         unreachable at that time).
         """
         expires = time.time() + EXPIRY_SECONDS
-        body = {
-            "a": self._asset(order.symbol),
-            "b": order.side == "buy",
-            "p": format(order.limit, "f"),
-            "s": format(order.size, "f"),
-            "r": order.reduce_only,
-            "t": {"limit": {"tif": "Ioc"}},
-            "c": order.cloid,
-        }
+        body = self._body(order, order.limit, {"limit": {"tif": "Ioc"}})
         try:
             status = (await self._exchange({"type": "order", "orders": [body], "grouping": "na"}, epoch, expires))[0]
         except ExchangeUnreachable:
@@ -142,6 +159,22 @@ class ExchangeClient:
             raise ExchangeRefused(status.get("error") or f"unexpected answer {status!r}")
         filled = status["filled"]
         return Fill(order.symbol, order.side, Decimal(filled["totalSz"]), Decimal(filled["avgPx"]))
+
+    async def rest(self, order: RestingOrder, epoch: int) -> int:
+        """Sends one order that rests; answers its id at the exchange. Raises ExchangeRefused.
+
+        ExchangeUnreachable when the reply is lost: it may rest then, and a read of the open orders shows it.
+        """
+        kind: dict[str, Any] = {"limit": {"tif": "Gtc"}}
+        if order.trigger is not None:
+            trigger = self._price(order.symbol, order.trigger)
+            kind = {"trigger": {"isMarket": True, "triggerPx": trigger, "tpsl": "sl"}}
+        action = {"type": "order", "orders": [self._body(order, order.price, kind)], "grouping": "na"}
+        status = (await self._exchange(action, epoch, time.time() + EXPIRY_SECONDS))[0]
+        if not isinstance(status, dict) or "resting" not in status:
+            detail = status.get("error") if isinstance(status, dict) else None
+            raise ExchangeRefused(detail or f"unexpected answer {status!r}")
+        return int(status["resting"]["oid"])
 
     async def cancel(self, orders: list[dict[str, Any]], epoch: int) -> int:
         """Cancels resting orders (rows of `open_orders`); answers how many were. Raises ExchangeUnreachable."""
@@ -157,29 +190,49 @@ class ExchangeClient:
             last = time.time() > expires
             try:
                 fills = await self._info({"type": "userFills", "user": self._account})
-                known = next((fill for fill in fills if fill["cloid"] == order.cloid), None)
-                if known is not None:
-                    return Fill(order.symbol, order.side, Decimal(known["sz"]), Decimal(known["px"]))
+                known = [(Decimal(f["sz"]), Decimal(f["px"])) for f in fills if f["cloid"] == order.cloid]
+                if known:
+                    size = sum((size for size, _ in known), Decimal(0))
+                    value = sum((size * price for size, price in known), Decimal(0))
+                    return Fill(order.symbol, order.side, size, known[0][1] if len(known) == 1 else value / size)
             except ExchangeUnreachable:
                 pass
             if last:
                 raise ExchangeUnreachable(f"order {order.cloid} was not answered and has expired")
             await asyncio.sleep(0.05)
 
+    def _body(self, order: Order | RestingOrder, limit: Decimal, kind: dict[str, Any]) -> dict[str, Any]:
+        """One order as the exchange reads it; the keys in the order of its documentation, as it hashes them so."""
+        return {
+            "a": self._asset(order.symbol),
+            "b": order.side == "buy",
+            "p": self._price(order.symbol, limit),
+            "s": format(order.size.normalize(), "f"),
+            "r": order.reduce_only,
+            "t": kind,
+            "c": order.cloid,
+        }
+
     def _asset(self, symbol: str) -> int:
         if symbol not in self.markets:
             raise ExchangeRefused(f"the exchange lists no market {symbol}")
         return self.markets[symbol].asset
 
+    def _price(self, symbol: str, price: Decimal) -> str:
+        """The nearest price that the exchange accepts."""
+        step = Decimal(1).scaleb(self.markets[symbol].size_decimals - PRICE_DECIMALS)
+        return format(price.normalize(FIGURES).quantize(step).normalize(), "f")
+
     async def _exchange(self, action: dict[str, Any], epoch: int, expires: float) -> list[Any]:
+        nonce, expires_ms = self._signer.nonce(), int(expires * 1000)
         body = {
             "action": action,
-            "nonce": time.time_ns() // 1_000_000,
-            "signature": None,
-            "vaultAddress": self._account,
-            "expiresAfter": int(expires * 1000),
+            "nonce": nonce,
+            "signature": self._signer.sign(action, nonce, expires_ms),
+            "vaultAddress": None,
+            "expiresAfter": expires_ms,
         }
-        answer = await self._post("/exchange", body, {"X-Writer": self._writer, "X-Epoch": str(epoch)})
+        answer = await self._post("/exchange", body, {"X-Epoch": str(epoch)})
         if answer["status"] != "ok":
             raise ExchangeRefused(str(answer["response"]))
         return list(answer["response"]["data"]["statuses"])

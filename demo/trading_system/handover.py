@@ -33,8 +33,6 @@ class Handover:
         self._desk = desk
         self._on_active = on_active
         self._turn = asyncio.Lock()
-        # False from the first moment this process may have traded until a stand-down has verified that nothing rests.
-        self._clean = True
 
     async def change(self, role: Role, epoch: int) -> Answer:
         """Makes the instance ACTIVE or STANDBY.
@@ -57,7 +55,7 @@ class Handover:
             account.open_orders = [] if cancelled else account.open_orders
             # An emergency stop does not wait for its turn: a halt that came in between must not be overwritten.
             self._refuse_halted()
-            self._clean = False
+            grant.clean = False
             grant.become(Role.ACTIVE)
             self._on_active()
             log.info("role ACTIVE epoch=%d", epoch)
@@ -71,8 +69,9 @@ class Handover:
             grant.become(Role.STANDBY)
         await grant.accept(epoch)
         await self._desk.drain()
+        grant.owns = False
         cancelled = 0
-        if not self._clean:
+        if not grant.clean:
             try:
                 # Straight to the client: the desk's own cancel is closed in STANDBY.
                 cancelled = await account.client.cancel(await account.client.open_orders(), epoch)
@@ -81,12 +80,22 @@ class Handover:
                 raise Unresolved(f"trading is stopped, but resting orders could not be read: {error}") from error
             if account.open_orders:
                 raise Unresolved(f"trading is stopped, but {len(account.open_orders)} orders still rest")
-            self._clean = True
+            grant.clean = True
             grant.since = time.time()
             log.info("role %s epoch=%d", grant.role, epoch)
         return Answer(0, cancelled, grant.since)
 
     def _refuse_halted(self) -> None:
         if self._grant.role is Role.HALTED:
-            how = "by an emergency stop" if self._grant.latch else "by its circuit breaker; reset it, then resume"
-            raise NotPermitted(f"this instance was halted {how}")
+            raise NotPermitted(f"this instance is halted: {what_holds(self._grant)}")
+
+
+def what_holds(grant: Grant) -> str:
+    """Why a halted instance may not trade, and what comes next."""
+    if grant.latch is not None:
+        return "the emergency latch holds; release the emergency stop, restart the process, then resume"
+    if grant.restart_required:
+        return "it was stopped in an emergency; restart the process, then resume"
+    if grant.breaker is not None:
+        return "the circuit breaker is open; reset it, then resume"
+    return "resume it first"

@@ -1,24 +1,23 @@
-"""The ops contract, part two: positions and orders, emergency stop, reconciliation, circuit breaker."""
+"""The ops contract, part two: positions, orders, reconciliation, strategies."""
 
 import time
 from decimal import Decimal
 from typing import Any
 
 from .account import NotQuiet
-from .desk import NotPermitted
-from .emergency import StopOrder
+from .desk import Disconnected, NotPermitted
 from .exchange import ExchangeRefused, ExchangeUnreachable
 from .health import rfc3339
 from .http import Problem, Request, Response, Route, as_json
 from .ledger import Difference
-from .mutations import Repetitions, read_flag, read_order
-from .roles import Role
+from .mutations import Repetitions, read_order, read_symbols, read_text
 from .store import StoreError
+from .switches import Latched
 from .system import System
 
 
 class Interventions:
-    """Handlers with which a person or the console acts on positions, orders and halts."""
+    """Handlers with which a person or the console acts on positions, orders and strategies."""
 
     def __init__(self, system: System, repetitions: Repetitions) -> None:
         self._system = system
@@ -32,12 +31,9 @@ class Interventions:
             Route("GET", "/v1/orders", "read", self.orders),
             Route("POST", "/v1/positions/{symbol}/close", "operate", once(self.close_position)),
             Route("POST", "/v1/orders/cancel", "operate", once(self.cancel_orders)),
-            Route("POST", "/v1/emergency-stop", "emergency", once(self.emergency_stop)),
-            Route("GET", "/v1/operations/{id}", "read", self.operation),
             Route("POST", "/v1/reconcile", "operate", once(self.reconcile)),
-            Route("GET", "/v1/circuit-breaker", "read", self.breaker),
-            Route("POST", "/v1/circuit-breaker/reset", "operate", once(self.reset_breaker)),
-            Route("POST", "/v1/resume", "operate", once(self.resume)),
+            Route("POST", "/v1/strategies/{id}/enable", "operate", once(self.enable)),
+            Route("POST", "/v1/strategies/{id}/disable", "operate", once(self.disable)),
         ]
 
     async def positions(self, request: Request) -> Response:
@@ -61,6 +57,8 @@ class Interventions:
                 "size": order["sz"],
                 "price": order["limitPx"],
                 "reduce_only": order["reduceOnly"],
+                "type": "trigger" if order.get("isTrigger") else "limit",
+                "trigger_price": order["triggerPx"] if order.get("isTrigger") else None,
                 "placed_at": rfc3339(order["timestamp"] / 1000),
             }
             for order in self._system.account.open_orders
@@ -77,94 +75,75 @@ class Interventions:
             raise Problem(404, "no-position", str(error.args[0])) from None
         except NotPermitted as error:
             raise Problem(409, "not-permitted", str(error)) from None
-        except (ExchangeRefused, ExchangeUnreachable) as error:
+        except Disconnected as error:
+            raise Problem(409, "disconnected", str(error)) from None
+        except ExchangeRefused as error:
             raise Problem(502, "exchange-refused", f"{symbol} was not closed: {error}") from None
-        await self._system.records.closed("operator", execution)
+        except ExchangeUnreachable as error:
+            detail = f"it is open whether {symbol} was closed; read the positions: {error}"
+            raise Problem(502, "exchange-unreachable", detail) from None
+        self._system.records.closed("operator", execution)
         fill = execution.fill
         answer = {"symbol": symbol, "closed_size": format(fill.size, "f"), "price": format(fill.price, "f")}
         answer["pnl"] = format(round(execution.profit, 6), "f")
         return as_json(answer | {"remaining": format(self._system.account.ledger.size(symbol), "f")})
 
     async def cancel_orders(self, request: Request) -> Response:
-        """Cancels resting orders: all, or those of one `symbol`; answers what a fresh read shows."""
+        """Cancels resting orders: all, those of one `symbol`, or one `order`; answers what a fresh read shows."""
         order = read_order(request, self._system.grant)
-        symbol = order.body.get("symbol")
+        symbol, oid = (read_text(order.body, name) for name in ("symbol", "order"))
         account = self._system.account
         try:
-            cancelled = await self._system.desk.cancel(symbol)
+            cancelled = await self._system.desk.cancel(symbol, oid)
             account.open_orders = await account.client.open_orders()
+        except LookupError as error:
+            raise Problem(404, "no-order", str(error.args[0])) from None
         except NotPermitted as error:
             raise Problem(409, "not-permitted", str(error)) from None
-        except (ExchangeRefused, ExchangeUnreachable) as error:
+        except Disconnected as error:
+            raise Problem(409, "disconnected", str(error)) from None
+        except ExchangeRefused as error:
             raise Problem(502, "exchange-refused", f"orders were not cancelled: {error}") from None
-        remaining = [o for o in account.open_orders if symbol in (None, o["coin"])]
+        except ExchangeUnreachable as error:
+            detail = f"it is open whether orders were cancelled; read the orders: {error}"
+            raise Problem(502, "exchange-unreachable", detail) from None
+        remaining = [o for o in account.open_orders if symbol in (None, o["coin"]) and oid in (None, str(o["oid"]))]
         return as_json({"cancelled": cancelled, "remaining": len(remaining)})
 
-    async def emergency_stop(self, request: Request) -> Response:
-        """Halts and latches at once; the operation does the rest. Needs no reason given: nothing may delay it."""
-        order = read_order(request, self._system.grant, required=False)
-        stop = StopOrder(
-            close_positions=read_flag(order.body, "close_positions", True),
-            cancel_orders=read_flag(order.body, "cancel_orders", True),
-            disconnect=read_flag(order.body, "disconnect", True),
-            actor=order.actor,
-            reason=order.reason,
-        )
-        try:
-            operation = await self._system.emergency.stop(stop)
-        except StoreError as error:
-            raise Problem(500, "latch-not-stored", f"halted, but the latch is not on the disk: {error}") from None
-        location = f"/v1/operations/{operation.id}".encode()
-        return as_json(operation.as_json(), 202, [(b"location", location)])
-
-    async def operation(self, request: Request) -> Response:
-        """The state of an operation."""
-        known = self._system.emergency.operations.get(request.parameters["id"])
-        if known is None:
-            raise Problem(404, "not-found", f"there is no operation {request.parameters['id']}")
-        return as_json(known.as_json())
-
     async def reconcile(self, request: Request) -> Response:
-        """Compares with the exchange and takes its positions as the truth; answers the differences that were."""
-        read_order(request, self._system.grant, required=False)
+        """Takes the exchange's positions (all, or of `symbols`) as the truth; answers what differed."""
+        order = read_order(request, self._system.grant, required=False)
+        symbols = read_symbols(order.body, "symbols")
         try:
-            found = await self._system.account.reconcile()
-        except ExchangeUnreachable as error:
+            found = await self._system.account.reconcile(symbols)
+        except (ExchangeUnreachable, ExchangeRefused) as error:
             raise Problem(502, "exchange-unreachable", f"nothing was changed: {error}") from None
         except NotQuiet as error:
             raise Problem(503, "not-quiet", str(error)) from None
-        return as_json({"differences": [_difference(d) for d in found], "at": rfc3339(time.time())})
+        rows = [_difference(d) | {"adopted": symbols is None or d.symbol in symbols} for d in found]
+        return as_json({"differences": rows, "at": rfc3339(time.time())})
 
-    async def breaker(self, request: Request) -> Response:
-        """The circuit breaker."""
-        state = self._system.breaker.state()
-        tripped_at = state["tripped_at"]
-        return as_json(state | {"tripped_at": rfc3339(tripped_at) if tripped_at else None})
+    async def enable(self, request: Request) -> Response:
+        """Lets a strategy trade again."""
+        return await self._turn(request, on=True)
 
-    async def reset_breaker(self, request: Request) -> Response:
-        """Acknowledges the breaker; the instance stays HALTED."""
-        read_order(request, self._system.grant)
-        self._refuse_latched()
-        await self._system.breaker.reset()
-        return await self.breaker(request)
+    async def disable(self, request: Request) -> Response:
+        """Switches a strategy off: it closes what it holds and opens nothing, also after a restart."""
+        return await self._turn(request, on=False)
 
-    async def resume(self, request: Request) -> Response:
-        """Ends a halt: STANDBY again, nothing is started."""
-        read_order(request, self._system.grant)
-        self._refuse_latched()
-        grant = self._system.grant
-        if grant.role is not Role.HALTED:
-            raise Problem(409, "not-halted", f"there is nothing to resume: the role is {grant.role}")
-        if grant.breaker is not None:
-            raise Problem(409, "breaker-open", "reset the circuit breaker first")
-        await grant.resume()
-        return as_json({"role": grant.role, "epoch": grant.epoch})
-
-    def _refuse_latched(self) -> None:
-        latch = self._system.grant.latch
-        if latch is not None:
-            detail = "refused while the emergency latch holds: stop the process, remove latch.json from its state"
-            raise Problem(409, "latched", f"{detail} directory, start it, then resume", latch=latch)
+    async def _turn(self, request: Request, *, on: bool) -> Response:
+        order = read_order(request, self._system.grant)
+        switches = self._system.switches
+        try:
+            strategy = await switches.turn(request.parameters["id"], on, order.actor, order.reason)
+        except LookupError as error:
+            raise Problem(404, "no-strategy", str(error.args[0])) from None
+        except Latched:
+            detail = "no strategy is switched on while the emergency latch holds; release the emergency stop first"
+            raise Problem(409, "latched", detail) from None
+        except StoreError as error:
+            raise Problem(500, "switch-not-stored", str(error)) from None
+        return as_json({"id": strategy.name, "state": switches.state(strategy)})
 
 
 def _difference(found: Difference) -> dict[str, Any]:

@@ -62,10 +62,12 @@ class Ledger:
             del self.positions[fill.symbol]
         return profit
 
-    def adopt(self, positions: dict[str, ExchangePosition]) -> None:
-        """Takes the exchange's positions as the truth."""
+    def adopt(self, positions: dict[str, ExchangePosition], symbols: frozenset[str] | None = None) -> None:
+        """Takes the exchange's positions as the truth: all, or only those of these symbols."""
         self.version += 1
-        self.positions = {symbol: Held(p.size, p.entry) for symbol, p in positions.items()}
+        kept = {} if symbols is None else {s: held for s, held in self.positions.items() if s not in symbols}
+        taken = positions if symbols is None else {s: p for s, p in positions.items() if s in symbols}
+        self.positions = kept | {symbol: Held(p.size, p.entry) for symbol, p in taken.items()}
 
     def differences(self, positions: dict[str, ExchangePosition]) -> list[Difference]:
         """Compares with the exchange, symbol by symbol, exactly."""

@@ -15,7 +15,7 @@ from .settings import Release
 BUCKETS = tuple(round(0.0005 * 1.2**step, 6) for step in range(46)) + (2.0,)
 OPERATIONS = ("quote", "signal")
 TRADE_OUTCOMES = ("win", "loss", "failed")
-BREAKER_REASONS = ("daily_loss", "rejected_orders")
+BREAKER_REASONS = ("daily_loss", "consecutive_losses", "rapid_loss", "rejected_orders", "manual")
 
 
 class Metrics:

@@ -65,6 +65,24 @@ def read_flag(body: dict[str, Any], name: str, default: bool) -> bool:
     return value
 
 
+def read_text(body: dict[str, Any], name: str) -> str | None:
+    """An optional text of a body. Raises Problem 422."""
+    value = body.get(name)
+    if value is not None and not isinstance(value, str):
+        raise Problem(422, "invalid-body", f"{name}: must be a text, got {value!r}")
+    return value
+
+
+def read_symbols(body: dict[str, Any], name: str) -> frozenset[str] | None:
+    """An optional list of texts. Raises Problem 422."""
+    value = body.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise Problem(422, "invalid-body", f"{name}: must be a list of texts, got {value!r}")
+    return frozenset(value)
+
+
 class Repetitions:
     """Answers a repeated mutation with what the first one was answered (RFC draft Idempotency-Key).
 

@@ -1,9 +1,9 @@
 """The ops contract, part one: health, state, role, configuration, smoke test, metrics, trades."""
 
-import sqlite3
 import time
 from typing import Any
 
+from .book import BookUnavailable
 from .config import ConfigError
 from .desk import NotPermitted, Unresolved
 from .exchange import ExchangeRefused, ExchangeUnreachable
@@ -94,15 +94,17 @@ class Ops:
         limit = min(_whole(request.query.get("limit", "100"), "limit"), MAX_TRADES)
         try:
             rows = await self._system.records.after(after, limit)
-        except sqlite3.Error as error:
-            raise Problem(503, "database-unavailable", f"the trade book cannot be read: {error}") from None
+        except BookUnavailable as error:
+            raise Problem(503, "database-unavailable", str(error)) from None
         return as_json({"trades": [row | {"at": rfc3339(row["at"])} for row in rows]})
 
     async def reload(self, request: Request) -> Response:
         """Reads the configuration again; an invalid one changes nothing."""
         read_order(request, self._system.grant)
         if self._system.grant.latch:
-            raise Problem(409, "latched", "refused while the emergency latch holds")
+            raise Problem(
+                409, "latched", "nothing was changed: the emergency latch holds; release the emergency stop first"
+            )
         try:
             old, new = self._system.reload_config()
         except ConfigError as error:
@@ -118,28 +120,34 @@ class Ops:
         return as_json({"status": status, "version": self._system.release.version, "results": results})
 
     def _state(self) -> dict[str, Any]:
-        system = self._system
-        grant = system.grant
-        return {
-            "role": grant.role,
-            "epoch": grant.epoch,
-            "latched": grant.latch is not None,
-            "restart_required": grant.latch is not None,
-            "since": rfc3339(grant.since),
-            "version": system.release.version,
-            "release_id": system.release.release_id,
-            "instance": system.settings.instance,
-            "deployed_at": rfc3339(system.started_at),
-            "config_revision": system.config.revision,
-            "strategies": [
-                {
-                    "id": strategy.name,
-                    "state": "running" if strategy.running else "halted" if grant.role is Role.HALTED else "standby",
-                    "last_heartbeat": rfc3339(strategy.heartbeat),
-                }
-                for strategy in system.strategies
-            ],
-        }
+        return state_of(self._system)
+
+
+def state_of(system: System) -> dict[str, Any]:
+    """The answer of `GET /v1/state`."""
+    grant = system.grant
+    return {
+        "role": grant.role,
+        "epoch": grant.epoch,
+        "latched": grant.latch is not None,
+        "latch": grant.latch,
+        "restart_required": grant.restart_required,
+        "connected": system.client.connected,
+        "since": rfc3339(grant.since),
+        "version": system.release.version,
+        "release_id": system.release.release_id,
+        "instance": system.settings.instance,
+        "deployed_at": rfc3339(system.started_at),
+        "config_revision": system.config.revision,
+        "strategies": [
+            {
+                "id": strategy.name,
+                "state": system.switches.state(strategy),
+                "last_heartbeat": rfc3339(strategy.heartbeat),
+            }
+            for strategy in system.strategies
+        ],
+    }
 
 
 def _whole(text: str, name: str) -> int:

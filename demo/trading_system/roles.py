@@ -33,8 +33,15 @@ class Grant:
         self._file = file
         self._stored = file.read()
         self.latch = file.latch()
+        # Until this process ends: whoever was stopped in an emergency begins again from nothing.
+        self.restart_required = self.latch is not None
         self.role = Role.HALTED if self._stored.halted or self.latch else Role.STANDBY
         self.since = time.time()
+        # Whether the account is this instance's to act on. After a restart in a halt nobody else can have it: a halted
+        # slot gives it up only when it stands down.
+        self.owns = self.role is Role.HALTED
+        # False from the first moment this process may have traded until it was verified that none of its orders rests.
+        self.clean = True
         self.stopped = asyncio.Event()
         self.stopped.set()
         self._writing = asyncio.Lock()
@@ -69,6 +76,8 @@ class Grant:
         """Changes the role at once; from this statement on `may_trade` answers for the new role."""
         if role is not self.role:
             self.role, self.since = role, time.time()
+        if role is not Role.HALTED:
+            self.owns = role is Role.ACTIVE
         if role is Role.ACTIVE:
             self.stopped = asyncio.Event()
         else:
@@ -77,9 +86,19 @@ class Grant:
     async def latch_now(self, latch: dict[str, Any]) -> None:
         """Halts at once, then makes the emergency latch durable."""
         self.become(Role.HALTED)
-        self.latch = latch
-        await asyncio.to_thread(self._file.set_latch, latch)
+        self.latch, self.restart_required = latch, True
+        async with self._writing:
+            await asyncio.to_thread(self._file.set_latch, latch)
         await self._store(halted=True)
+
+    async def release(self) -> None:
+        """Takes the emergency latch off; the halt stays, and so does the need of a restart. Raises StoreError."""
+        async with self._writing:
+            latch = self.latch
+            await asyncio.to_thread(self._file.clear_latch)
+            # Who pressed meanwhile waits for the turn to write, and must find the latch as it was set.
+            if self.latch is latch:
+                self.latch = None
 
     async def trip(self, breaker: dict[str, Any]) -> None:
         """Halts at once and keeps the open breaker. Whoever sees the halt sees its cause as well."""

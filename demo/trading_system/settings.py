@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .signing import Signer
+
 ROOT = Path(__file__).resolve().parent.parent
 SCOPES = frozenset({"read", "operate", "emergency"})
 
@@ -50,6 +52,9 @@ class Settings:
     port: int
     state_dir: Path
     exchange_url: str
+    exchange_account: str
+    exchange_signer: Signer
+    database_url_file: Path
     tokens: Mapping[str, frozenset[str]]
     default_config: Path
     config: Path | None
@@ -71,6 +76,9 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         port=_port(_required(environ, "OPSC_PORT")),
         state_dir=state_dir,
         exchange_url=_required(environ, "OPSC_EXCHANGE_URL").rstrip("/"),
+        exchange_account=_required(environ, "OPSC_EXCHANGE_ACCOUNT").lower(),
+        exchange_signer=_signer(Path(_required(environ, "OPSC_EXCHANGE_KEY_FILE"))),
+        database_url_file=Path(_required(environ, "OPSC_DATABASE_URL_FILE")),
         tokens=read_tokens(Path(_required(environ, "OPSC_TOKEN_FILE"))),
         default_config=ROOT / "config.yaml",
         config=Path(config) if config else None,
@@ -106,6 +114,16 @@ def read_release(path: Path = ROOT / "release.json") -> Release:
         raise SettingsError(f"{path} cannot be read: {error.strerror}; start from an unpacked release") from error
     except (ValueError, KeyError, TypeError) as error:
         raise SettingsError(f"{path} is not a release description: {error!r}") from error
+
+
+def _signer(path: Path) -> Signer:
+    try:
+        return Signer(path.read_text().strip())
+    except OSError as error:
+        raise SettingsError(f"OPSC_EXCHANGE_KEY_FILE: {path} cannot be read: {error.strerror}") from error
+    except ValueError:
+        # Without the library's words, which may repeat the key.
+        raise SettingsError(f"OPSC_EXCHANGE_KEY_FILE: {path} holds no private key in hex") from None
 
 
 def _required(environ: Mapping[str, str], name: str) -> str:

@@ -1,6 +1,5 @@
 """The system's own smoke tests: run in STANDBY before traffic, they send no order."""
 
-import sqlite3
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
@@ -8,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from .account import Account
+from .book import BookUnavailable
 from .config import Config, ConfigError
 from .exchange import ExchangeRefused, ExchangeUnreachable
 from .records import Records
@@ -86,6 +86,9 @@ class SmokeTests:
                     raise SmokeFailure(f"strategies.{name}.symbols: the exchange lists no market {symbol}")
                 _check_order(name, symbol, strategy.order_usd, mids[symbol], market.size_decimals, config)
                 checked += 1
+        for symbol in config.holdings:
+            if symbol not in self._account.client.markets:
+                raise SmokeFailure(f"holdings.{symbol}: the exchange lists no market {symbol}")
         return f"{checked} orders would be accepted"
 
     async def _database(self) -> str:
@@ -116,6 +119,6 @@ async def _timed(name: str, test: Callable[[], Awaitable[str]]) -> SmokeResult:
     started = time.perf_counter()
     try:
         status, detail = "pass", await test()
-    except (SmokeFailure, ConfigError, ExchangeUnreachable, ExchangeRefused, StoreError, sqlite3.Error) as error:
+    except (SmokeFailure, ConfigError, ExchangeUnreachable, ExchangeRefused, StoreError, BookUnavailable) as error:
         status, detail = "fail", str(error)
     return SmokeResult(name, status, detail, round((time.perf_counter() - started) * 1000, 3))

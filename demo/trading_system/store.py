@@ -1,14 +1,10 @@
-"""What survives a restart: the granted epoch, the halt, the emergency latch, and the book of trades."""
+"""What survives a restart on this host: the granted epoch, the halt, the emergency latch, strategies switched off."""
 
 import json
 import os
-import sqlite3
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-KEPT_TRADES = 50_000
 
 
 class StoreError(Exception):
@@ -25,11 +21,12 @@ class Authority:
 
 
 class AuthorityFile:
-    """The authority and the latch, each in a file that is on the disk before a method returns."""
+    """The authority, the latch and the switches, each in a file that is on the disk before a method returns."""
 
     def __init__(self, directory: Path) -> None:
         self._authority = directory / "authority.json"
         self._latch = directory / "latch.json"
+        self._switches = directory / "strategies.json"
 
     def read(self) -> Authority:
         """The stored authority, or epoch 0. Raises StoreError on a damaged file: guessing would break the fence."""
@@ -44,12 +41,28 @@ class AuthorityFile:
         _write(self._authority, asdict(authority))
 
     def latch(self) -> dict[str, Any] | None:
-        """The emergency latch {at, actor, reason}, or None. It is released by removing latch.json while stopped."""
+        """The emergency latch {at, actor, reason}, or None. Raises StoreError on a damaged file."""
         return _read(self._latch)
 
     def set_latch(self, latch: dict[str, Any]) -> None:
         """Latches durably. Raises StoreError."""
         _write(self._latch, latch)
+
+    def clear_latch(self) -> None:
+        """Removes the latch durably; harmless when there is none. Raises StoreError."""
+        try:
+            self._latch.unlink(missing_ok=True)
+            _sync(self._latch.parent)
+        except OSError as error:
+            raise StoreError(f"{self._latch} cannot be removed: {error.strerror}") from error
+
+    def switched_off(self) -> dict[str, Any]:
+        """Strategies that a person switched off, by name: {at, actor, reason}. Raises StoreError."""
+        return _read(self._switches) or {}
+
+    def set_switched_off(self, switches: dict[str, Any]) -> None:
+        """Keeps them durably. Raises StoreError."""
+        _write(self._switches, switches)
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -72,57 +85,14 @@ def _write(path: Path, value: dict[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        _sync(path.parent)
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror}") from error
 
 
-class TradeBook:
-    """The database: trades in SQLite. Used from one worker thread only."""
-
-    def __init__(self, directory: Path) -> None:
-        self._path = directory / "trades.sqlite3"
-        self._connection = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None, timeout=1.0)
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=NORMAL")
-        self._connection.execute(
-            "CREATE TABLE IF NOT EXISTS trades (id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL, strategy TEXT,"
-            " symbol TEXT, side TEXT, size TEXT, price TEXT, pnl TEXT, outcome TEXT)"
-        )
-        self._connection.execute("DELETE FROM trades WHERE id <= (SELECT max(id) FROM trades) - ?", (KEPT_TRADES,))
-
-    def add(self, at: float, trade: dict[str, str | None]) -> int:
-        """Stores one trade {strategy, symbol, side, size, price, pnl, outcome}; answers its id."""
-        cursor = self._connection.execute(
-            "INSERT INTO trades (at, strategy, symbol, side, size, price, pnl, outcome)"
-            " VALUES (:at, :strategy, :symbol, :side, :size, :price, :pnl, :outcome)",
-            {"at": at, **trade},
-        )
-        return int(cursor.lastrowid or 0)
-
-    def after(self, trade_id: int, limit: int) -> list[dict[str, Any]]:
-        """The first `limit` trades with an id above `trade_id`, oldest first."""
-        columns = ("id", "at", "strategy", "symbol", "side", "size", "price", "pnl", "outcome")
-        rows = self._connection.execute(
-            f"SELECT {', '.join(columns)} FROM trades WHERE id > ? ORDER BY id LIMIT ?", (trade_id, limit)
-        )
-        return [dict(zip(columns, row, strict=True)) for row in rows]
-
-    def response_time(self) -> float:
-        """Seconds that a read takes. Raises sqlite3.Error when the database does not answer."""
-        started = time.perf_counter()
-        self._connection.execute("SELECT max(id) FROM trades").fetchone()
-        return time.perf_counter() - started
-
-    def check_writable(self) -> None:
-        """Takes and gives back the write lock. Raises sqlite3.Error."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        self._connection.execute("ROLLBACK")
-
-    def close(self) -> None:
-        """Closes the database."""
-        self._connection.close()
+def _sync(folder: Path) -> None:
+    directory = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

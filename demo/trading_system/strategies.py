@@ -36,6 +36,8 @@ class Strategy:
 
     def __init__(self, name: str, seed: str, account: Account, desk: Desk, records: Records, breaker: Breaker) -> None:
         self.name = name
+        # False: switched off by a person. An open trade is still closed, none is opened.
+        self.switched_on = True
         self.heartbeat = time.time()
         self.running = False
         self.signals: dict[str, Signal] = {}
@@ -68,7 +70,8 @@ class Strategy:
 
     async def _turn(self, stopped: asyncio.Event, config: Config) -> None:
         mine = config.strategies[self.name]
-        if not mine.enabled or not config.trading_enabled:
+        idle = not self.switched_on and self._held(mine) is None
+        if idle or not mine.enabled or not config.trading_enabled:
             await _pause(stopped, mine.max_interval_s)
             return
         symbol = self._held(mine) or self._random.choice(mine.symbols)
@@ -76,16 +79,17 @@ class Strategy:
         try:
             if held:
                 execution = await self._desk.place(symbol, "sell" if held > 0 else "buy", abs(held), reduce_only=True)
-                await self._records.closed(self.name, execution)
-            elif len(self._account.ledger.positions) < config.max_positions:
+                self._records.closed(self.name, execution)
+                await self._breaker.trade_closed(execution.profit, config.max_consecutive_losses)
+            elif len(config.traded & self._account.ledger.positions.keys()) < config.max_positions:
                 usd = min(mine.order_usd, config.max_position_usd)
                 execution = await self._open(symbol, usd, mine)
             self._breaker.order_accepted()
         except ExchangeRefused as error:
-            await self._records.failed(self.name, symbol, str(error))
+            self._records.failed(self.name, symbol, str(error))
             await self._breaker.order_rejected(str(error), config.max_rejected_orders)
         except ExchangeUnreachable as error:
-            await self._records.failed(self.name, symbol, str(error))
+            self._records.failed(self.name, symbol, str(error))
         await self._wait(stopped, symbol, mine)
 
     async def _open(self, symbol: str, usd: float, mine: StrategyConfig) -> Execution:

@@ -4,24 +4,28 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine
+from decimal import Decimal
 from typing import Any
 
 from .account import Account
+from .book import Book, HeldPosition, UsedConfig
 from .breaker import Breaker
 from .config import Config, load_config
-from .desk import Desk, Unresolved
+from .desk import Desk, Execution, Unresolved
 from .emergency import Emergency
-from .exchange import ExchangeClient, ExchangeRefused, ExchangeUnreachable
+from .exchange import ExchangeClient, ExchangeRefused, ExchangeUnreachable, Fill
 from .faults import FaultPlan
 from .handover import Handover
 from .health import Health
+from .holdings import Holdings
 from .metrics import Metrics
 from .records import Records
 from .roles import Grant, Role
 from .settings import Release, Settings
 from .smoke import SmokeTests
-from .store import AuthorityFile, TradeBook
+from .store import AuthorityFile
 from .strategies import Strategy
+from .switches import Switches
 
 log = logging.getLogger("trading_system")
 ACTIVE_READ_SECONDS = 0.1
@@ -33,7 +37,7 @@ STAGGER_SECONDS = 0.25
 class System:
     """One instance of the trading system. Made inside a running event loop."""
 
-    def __init__(self, settings: Settings, release: Release) -> None:
+    def __init__(self, settings: Settings, release: Release, book: Book) -> None:
         self.settings = settings
         self.release = release
         self.started_at = time.time()
@@ -42,15 +46,18 @@ class System:
         self.grant = Grant(authority)
         self.metrics = Metrics(release, settings.instance, self.started_at)
         self.metrics.start_strategies(tuple(self.config.strategies))
-        self.records = Records(TradeBook(settings.state_dir), self.metrics)
-        self.client = ExchangeClient(settings.exchange_url, settings.environment, settings.instance)
+        self.records = Records(book, self.metrics, settings.state_dir)
+        self.client = ExchangeClient(settings.exchange_url, settings.exchange_account, settings.exchange_signer)
         self.account = Account(self.client)
+        self.account.on_resting_fill = self._resting_filled
         self.desk = Desk(self.grant, self.account)
         self.breaker = Breaker(self.grant, self.metrics)
         self.strategies = [
             Strategy(name, settings.instance, self.account, self.desk, self.records, self.breaker)
             for name in self.config.strategies
         ]
+        self.holdings = Holdings(self.account, self.desk)
+        self.switches = Switches(authority, self.grant, self.strategies)
         self.faults = FaultPlan(release.faults, settings.instance)
         self.handover = Handover(self.grant, self.account, self.desk, self._begin_trading)
         self.emergency = Emergency(self.grant, self.account, self.desk)
@@ -73,6 +80,7 @@ class System:
         """Connects and begins the background reads."""
         await self.client.open()
         self._spawn(self._read_forever(), "reads")
+        self._spawn(self.records.keep(self._held), "records")
 
     def stop_trading(self) -> None:
         """Takes the role away at once; no further order leaves."""
@@ -97,6 +105,8 @@ class System:
             strategy.begin(self.grant.stopped)
             self._spawn(strategy.run(lambda: self.config, number * STAGGER_SECONDS), strategy.name)
         self._spawn(self.faults.watch(self.grant, self.desk), "faults")
+        if self.config.trading_enabled and self.config.holdings:
+            self._spawn(self.holdings.keep(self.grant.stopped, self.config.holdings), "holdings")
 
     async def _read_forever(self) -> None:
         compared_at = 0.0
@@ -115,12 +125,25 @@ class System:
             await asyncio.sleep(max(0.01, started + pause - time.monotonic()))
 
     async def _compare(self) -> None:
-        await self.records.measure()
         if self.grant.role is Role.STANDBY:
             await self.account.follow()
         else:
             await self.account.compare()
-            await self.breaker.check_loss(self.account.day_loss(), self.config.daily_loss_limit)
+            await self.breaker.check_losses(self.account.day_loss(), self.account.equity, self.config)
+
+    def _resting_filled(self, fill: Fill, profit: Decimal) -> None:
+        log.info("resting order filled: %s %s %s at %s", fill.side, fill.size, fill.symbol, fill.price)
+        if profit:
+            self.records.closed("holdings", Execution(fill, profit))
+
+    def _held(self) -> tuple[list[HeldPosition], UsedConfig] | None:
+        """What this instance has to keep in the book now; None while another one trades."""
+        if not self.grant.owns:
+            return None
+        mids, config = self.account.mids, self.config
+        held = self.account.ledger.positions.items()
+        positions = [HeldPosition(symbol, one.size, one.entry, mids.get(symbol)) for symbol, one in held]
+        return positions, UsedConfig(config.revision, self.release.version, dict(config.content))
 
     def show(self) -> None:
         """Copies counts and checks into the metrics, so that a scrape says the same as the health answer."""

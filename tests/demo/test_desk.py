@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
@@ -16,6 +15,7 @@ from demo.trading_system.desk import Desk, NotPermitted
 from demo.trading_system.exchange import ExchangeClient, ExchangeUnreachable
 from demo.trading_system.handover import Handover
 from demo.trading_system.roles import Grant, Role
+from demo.trading_system.signing import Signer
 from demo.trading_system.store import AuthorityFile
 from tests.demo.processes import Exchange, Stack
 
@@ -33,9 +33,11 @@ class Trader:
 
 
 @asynccontextmanager
-async def trader(url: str, account: str, directory: Path) -> AsyncIterator[Trader]:
+async def trader(exchange: Exchange, stack: Stack, line: str | None = None) -> AsyncIterator[Trader]:
     """A trader that is ACTIVE with epoch 1."""
-    grant, client = Grant(AuthorityFile(directory)), ExchangeClient(url, account, "desk-blue-1")
+    account = exchange.account(stack.environment, "desk-blue-1")
+    signer = Signer(exchange.keys.key("desk-blue-1", stack.environment))
+    grant, client = Grant(AuthorityFile(stack.directory)), ExchangeClient(line or exchange.url, account, signer)
     await client.open()
     known = Account(client)
     desk = Desk(grant, known)
@@ -96,7 +98,7 @@ async def faulty_line(exchange: Exchange, line: Line) -> AsyncIterator[Line]:
 
 def test_the_role_is_asked_at_the_moment_of_sending(stack: Stack, exchange: Exchange) -> None:
     async def work() -> None:
-        async with trader(exchange.url, stack.environment, stack.directory) as t:
+        async with trader(exchange, stack) as t:
             stopped = t.grant.stopped
             await t.desk.place("BTC", "buy", SIZE)
             assert not stopped.is_set()
@@ -114,7 +116,7 @@ def test_a_stand_down_waits_for_the_order_under_way(stack: Stack, exchange: Exch
     async def work() -> None:
         async with (
             faulty_line(exchange, Line(hold_orders=0.2)) as line,
-            trader(line.url, stack.environment, stack.directory) as t,
+            trader(exchange, stack, line.url) as t,
         ):
             order = asyncio.create_task(t.desk.place("BTC", "buy", SIZE))
             # One turn of the loop: the order has left and has not reached the exchange.
@@ -131,7 +133,7 @@ def test_a_halt_while_taking_over_is_not_overwritten(stack: Stack, exchange: Exc
     async def work() -> None:
         async with (
             faulty_line(exchange, Line()) as line,
-            trader(line.url, stack.environment, stack.directory) as t,
+            trader(exchange, stack, line.url) as t,
         ):
             await t.handover.change(Role.STANDBY, 2)
             line.hold_reads = 0.2
@@ -148,7 +150,7 @@ def test_a_lost_reply_is_resolved_from_the_exchange(stack: Stack, exchange: Exch
     async def work() -> None:
         async with (
             faulty_line(exchange, Line(lose_replies=True)) as line,
-            trader(line.url, stack.environment, stack.directory) as t,
+            trader(exchange, stack, line.url) as t,
         ):
             execution = await t.desk.place("BTC", "buy", SIZE)
             assert execution.fill.size == SIZE and t.account.ledger.size("BTC") == SIZE
@@ -163,7 +165,7 @@ def test_an_order_that_comes_too_late_never_executes(stack: Stack) -> None:
     pid = exchange.process.pid
 
     async def work() -> None:
-        async with trader(exchange.url, stack.environment, stack.directory) as t:
+        async with trader(exchange, stack) as t:
             os.kill(pid, signal.SIGSTOP)
             asyncio.get_running_loop().call_later(0.8, os.kill, pid, signal.SIGCONT)
             with pytest.raises(ExchangeUnreachable, match="expired"):
@@ -179,7 +181,7 @@ def test_resting_orders_of_a_dead_writer_are_removed_on_taking_over(stack: Stack
     exchange.order(stack.environment, s="0.02")
 
     async def work() -> None:
-        async with trader(exchange.url, stack.environment, stack.directory) as t:
+        async with trader(exchange, stack) as t:
             assert t.account.ledger.size("BTC") == Decimal("0.02")
             assert t.account.open_orders == []
 

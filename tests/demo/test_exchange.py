@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from demo.exchange.book import Book, NewOrder, OrderRejected
+from demo.exchange.account import NewOrder
+from demo.exchange.book import Book, OrderRejected
 from demo.exchange.journal import read_log
 from demo.exchange.market import Market
 from demo.exchange.wire import BadRequest, read_order
@@ -31,10 +32,9 @@ def test_prices_come_from_the_seed() -> None:
 
 def test_a_round_trip_moves_position_and_cash() -> None:
     book = Book(Market(7))
-    _, bought = book.place("a", order(size="0.02"), 1)
-    assert bought is not None and book.account("a").position("BTC") == Decimal("0.02")
-    _, sold = book.place("a", order(side="A", size="0.03", limit="90000"), 2)
-    assert sold is not None
+    _, (bought,) = book.place("a", order(size="0.02"), 1)
+    assert book.account("a").position("BTC") == Decimal("0.02")
+    _, (sold,) = book.place("a", order(side="A", size="0.03", limit="90000"), 2)
     account = book.account("a")
     assert account.position("BTC") == Decimal("-0.01") and account.positions["BTC"].entry == sold.price
     assert sold.closed_pnl == (sold.price - bought.price) * Decimal("0.02")
@@ -44,10 +44,11 @@ def test_a_round_trip_moves_position_and_cash() -> None:
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        (order(coin="DOGE"), "Unknown asset"),
+        (order(coin="NOPE"), "Unknown asset"),
         (order(size="0"), "invalid size"),
         (order(size="0.000001"), "invalid size"),
         (order(size="0.0001", limit="95001"), "minimum value"),
+        (order(limit="95000.5"), "tick size"),
         (order(limit="500000"), "80% away"),
         (order(limit="94000"), "immediately match"),
         (order(reduce_only=True), "Reduce only"),
@@ -63,21 +64,22 @@ def test_a_wrong_order_is_rejected_and_changes_nothing(wrong: NewOrder, words: s
 def test_a_reduce_only_order_never_flips_the_position() -> None:
     book = Book(Market(7))
     book.place("a", order(size="0.01"), 1)
-    _, fill = book.place("a", order(side="A", size="0.05", limit="90000", reduce_only=True), 2)
-    assert fill is not None and fill.size == Decimal("0.01")
+    closing, (fill,) = book.place("a", order(side="A", size="0.05", limit="90000", reduce_only=True), 2)
+    assert (fill.size, closing.status) == (Decimal("0.01"), "filled")
     assert not book.account("a").positions
 
 
 def test_a_resting_order_is_filled_when_the_market_reaches_it() -> None:
     market = Market(7)
     book = Book(market)
-    resting, fill = book.place("a", order(limit="94990", tif="Gtc"), 1)
-    assert fill is None and book.match_resting(2) == []
+    resting, fills = book.place("a", order(limit="94990", tif="Gtc"), 1)
+    assert fills == [] and book.advance(2) == []
     for tick in range(10_000):
         market.step()
-        if filled := book.match_resting(tick):
+        if events := book.advance(tick):
             break
-    assert filled[0][1].oid == resting.oid and filled[0][1].price == Decimal(94990)
+    assert [(e.kind, e.order) for e in events] == [("fill", resting)]
+    assert events[0].fills[0].price == Decimal(94990) and resting.status == "filled"
     with pytest.raises(OrderRejected, match="filled"):
         book.cancel("a", "BTC", resting.oid, 3)
 
@@ -85,42 +87,41 @@ def test_a_resting_order_is_filled_when_the_market_reaches_it() -> None:
 def test_a_malformed_order_names_the_field() -> None:
     good = {"a": 0, "b": True, "p": "1", "s": "1", "r": False, "t": {"limit": {"tif": "Ioc"}}}
     for field, value, name in (
-        ("a", 9, r"o\.a"),
+        ("a", 99, r"o\.a"),
         ("p", 1.5, r"o\.p"),
         ("s", "x", r"o\.s"),
         ("s", "NaN", r"o\.s"),
-        ("t", {"limit": {"tif": "Alo"}}, r"o\.t\.limit\.tif"),
-        ("b", "yes", "buy"),
+        ("s", "1e3", r"o\.s"),
+        ("t", {"limit": {"tif": "Fok"}}, r"o\.t\.limit\.tif"),
+        ("t", {"trigger": {"isMarket": True, "triggerPx": "1", "tpsl": "x"}}, r"o\.t\.trigger\.tpsl"),
+        ("b", "yes", r"o\.b"),
+        ("c", "0xabc", r"o\.c"),
     ):
         with pytest.raises(BadRequest, match=name):
             read_order(good | {field: value}, "o")
 
 
-def test_http_shapes(exchange: Exchange) -> None:
-    assert [coin["name"] for coin in exchange.info(type="meta")["universe"]] == ["BTC", "ETH", "SOL"]
-    assert Decimal(exchange.info(type="allMids")["BTC"]) > 0
-    filled = exchange.order("acc")["filled"]
-    assert filled["totalSz"] == "0.01" and Decimal(filled["avgPx"]) > 0
-    resting = exchange.order("acc", p="50000", t={"limit": {"tif": "Gtc"}}, c="0xabc")["resting"]["oid"]
-    state = exchange.info(type="clearinghouseState", user="acc")
-    assert state["assetPositions"][0]["position"]["szi"] == "0.01"
-    assert [o["oid"] for o in exchange.info(type="openOrders", user="acc")] == [resting]
-    assert exchange.info(type="orderStatus", user="acc", oid="0xabc")["order"]["status"] == "open"
-    assert exchange.info(type="userFills", user="acc")[0]["dir"] == "Open Long"
-    answer = exchange.act("acc", {"type": "cancel", "cancels": [{"a": 0, "o": resting}, {"a": 0, "o": 99}]})
-    statuses = answer["response"]["data"]["statuses"]
-    assert statuses[0] == "success" and "never placed" in statuses[1]["error"]
-    assert exchange.act("acc", {"type": "teleport"})["status"] == "err"
-    expired = exchange.act("acc", {"type": "cancel", "cancels": [{"a": 0, "o": 1}]}, expiresAfter=1)
-    assert expired == {"status": "err", "response": "Action expired."}
-    assert call("POST", f"{exchange.url}/info", {"type": "secret"}).status == 422
-    assert call("POST", f"{exchange.url}/info", b"{").status == 422
+def test_what_is_no_request_is_answered_in_plain_text(exchange: Exchange) -> None:
+    for path, body in (
+        ("/info", {"type": "secret"}),
+        ("/info", b"{"),
+        ("/info", b"[" * 100_000),
+        ("/info", {"type": "meta", "dex": "other"}),
+        ("/exchange", {"action": {"type": "order"}, "nonce": 1}),
+        ("/exchange", {"action": {"type": "teleport"}, "nonce": 1, "signature": {"r": "0x1", "s": "0x1", "v": 27}}),
+        ("/exchange", {"action": {"type": "cancel", "cancels": []}, "nonce": -1, "signature": {}}),
+    ):
+        answer = call("POST", exchange.url + path, body)
+        assert answer.status == 422 and answer.headers["content-type"].startswith("text/plain"), body
+        assert answer.body.startswith(b"Failed to deserialize the JSON body"), body
     assert call("GET", f"{exchange.url}/nothing").status == 404
 
 
 def test_the_log_names_writer_and_epoch(exchange: Exchange) -> None:
     body = {"a": 0, "b": True, "p": "100000", "s": "0.01", "r": False, "t": {"limit": {"tif": "Ioc"}}}
-    exchange.act("writer-test", {"type": "order", "orders": [body]}, {"X-Writer": "acc-blue-1", "X-Epoch": "4"})
+    exchange.account("writer-test", "acc-blue-1")
+    action = {"type": "order", "orders": [body]}
+    exchange.act("writer-test", action, {"X-Writer": "somebody-else", "X-Epoch": "4"}, agent="acc-blue-1")
     entries = call("GET", f"{exchange.url}/log?account=writer-test&since=1").json["entries"]
     assert entries == exchange.log_of("writer-test")
     kept = {key: entries[0][key] for key in ("writer", "epoch", "action", "coin", "side", "sz", "status")}
@@ -144,16 +145,38 @@ def test_accounts_survive_a_restart(stack: Stack, number: int) -> None:
     wait_for(lambda: snapshot.exists() and json.loads(snapshot.read_text())["next_oid"] == 2, what="snapshot")
     exchange.order("acc", b=False, p="90000", s="0.004")
     exchange.order("acc", p="50000", t={"limit": {"tif": "Gtc"}})
+    stop = {"trigger": {"isMarket": True, "triggerPx": "60000", "tpsl": "sl"}}
+    exchange.order("acc", b=False, p="50000", s="0.004", r=True, t=stop, c="0x" + "a" * 32)
+    exchange.act("acc", {"type": "updateLeverage", "asset": 0, "isCross": False, "leverage": 5})
     before = exchange.info(type="clearinghouseState", user="acc")
-    orders = exchange.info(type="openOrders", user="acc")
+    orders = exchange.info(type="frontendOpenOrders", user="acc")
+    assert [order["isTrigger"] for order in orders] == [False, True]
     assert exchange.stop(number) == (0 if number == signal.SIGTERM else -9)
     again = stack.exchange()
     after = again.info(type="clearinghouseState", user="acc")
-    for name in ("szi", "entryPx"):
-        assert after["assetPositions"][0]["position"][name] == before["assetPositions"][0]["position"][name]
-    assert after["withdrawable"] == before["withdrawable"]
-    assert again.info(type="openOrders", user="acc") == orders
-    assert again.order("acc")["filled"]["oid"] == orders[0]["oid"] + 1
+    held, was = after["assetPositions"][0]["position"], before["assetPositions"][0]["position"]
+    assert (held["szi"], held["entryPx"], held["leverage"]["value"]) == (was["szi"], was["entryPx"], 5)
+    assert after["marginSummary"]["totalRawUsd"] == before["marginSummary"]["totalRawUsd"]
+    assert again.info(type="frontendOpenOrders", user="acc") == orders
+    assert again.order("acc")["filled"]["oid"] == orders[-1]["oid"] + 1
+
+
+def test_a_log_of_the_first_version_is_read(stack: Stack) -> None:
+    exchange = stack.exchange()
+    exchange.stop()
+    head = {"at": 1.0, "account": "acc", "writer": "acc-blue-1", "epoch": 1, "action": "order", "cloid": None}
+    order = {"coin": "BTC", "side": "B", "sz": "0.02", "px": "95000", "reduce_only": False}
+    resting = {"oid": 1, "px": "90000", "status": "resting"}
+    entries = [
+        head | order | resting,
+        head | order | {"oid": 2, "status": "filled"},
+        head | {"action": "fill", "writer": None, "oid": 1, "status": "filled", "sz": "0.02", "px": "90000"},
+    ]
+    exchange.orders.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    Path(str(exchange.orders) + ".state").write_text('{"offset": 0, "accounts": {}}')
+    again = stack.exchange()
+    position = again.info(type="clearinghouseState", user="acc")["assetPositions"][0]["position"]
+    assert (position["szi"], position["entryPx"]) == ("0.04", "92500")
 
 
 def test_half_a_line_at_the_end_of_the_log_does_no_harm(stack: Stack) -> None:

@@ -76,12 +76,16 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 def environment(tmp_path: Path) -> dict[str, str]:
     """A complete environment of an instance."""
     (tmp_path / "tokens").write_text("secret\nother read\n")
+    (tmp_path / "key").write_text("0x" + "2" * 64)
     return {
         "OPSC_INSTANCE": "production-blue-1",
         "OPSC_ENVIRONMENT": "production",
         "OPSC_PORT": "0",
         "OPSC_STATE_DIR": str(tmp_path / "state"),
         "OPSC_EXCHANGE_URL": "http://127.0.0.1:9",
+        "OPSC_EXCHANGE_ACCOUNT": "0x" + "1" * 40,
+        "OPSC_EXCHANGE_KEY_FILE": str(tmp_path / "key"),
+        "OPSC_DATABASE_URL_FILE": str(tmp_path / "book.url"),
         "OPSC_TOKEN_FILE": str(tmp_path / "tokens"),
     }
 
@@ -98,6 +102,8 @@ def test_a_missing_or_wrong_variable_is_named(tmp_path: Path) -> None:
         ("OPSC_PORT", "http"),
         ("OPSC_PORT", "70000"),
         ("OPSC_STATE_DIR", str(tmp_path / "tokens")),
+        ("OPSC_EXCHANGE_KEY_FILE", str(tmp_path / "nowhere")),
+        ("OPSC_EXCHANGE_KEY_FILE", str(tmp_path / "tokens")),
         ("OPSC_TOKEN_FILE", str(tmp_path / "nowhere")),
         ("OPSC_TOKEN_FILE", str(tmp_path / "bad")),
         ("OPSC_TOKEN_FILE", str(tmp_path / "empty")),

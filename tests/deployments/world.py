@@ -16,8 +16,12 @@ import httpx
 from environments.drivers.program import Program
 from environments.drivers.supervisord import instance_spec, program_for
 from environments.traffic.config import Front, Server, haproxy_program
+from opsconsole.local.exchange_keys import ExchangeKeys
+from opsconsole.local.paths import write_private
 from opsconsole.local.ports import free_ports
 from opsconsole.local.supervisor import Supervisor
+from opsconsole.local.trading_database import book_name, ensure_book
+from tests.services import services
 
 ROOT = Path(__file__).resolve().parents[2]
 SLOTS = {env: [f"{env}-{slot}-1" for slot in ("blue", "green")] for env in ("production", "staging")}
@@ -38,7 +42,7 @@ class World:
 
     def __init__(self, directory: Path) -> None:
         self.directory, self.hosts, self.token = directory, directory / "hosts", directory / "token"
-        self.supervisor = Supervisor(directory)
+        self.supervisor, self.keys = Supervisor(directory), ExchangeKeys(directory)
         names = ("production", "staging", "exchange", *INSTANCES)
         self.ports = dict(zip(names, free_ports(len(names)), strict=True))
 
@@ -53,6 +57,9 @@ class World:
             "OPSC_DEMO_RUN": str(self.directory),
             "OPSC_DEMO_HOSTS": str(self.hosts),
             "OPSC_DEMO_TOKEN": str(self.token),
+            "OPSC_DEMO_EXCHANGE_URL": f"http://127.0.0.1:{self.ports['exchange']}",
+            "OPSC_DEMO_KEYS": str(self.keys.folder),
+            **{f"OPSC_DEMO_{env.upper()}_ACCOUNT": self.keys.ensure(env, names) for env, names in SLOTS.items()},
             **ports,
         }
 
@@ -80,17 +87,29 @@ class World:
 
     def _exchange(self) -> Program:
         log = self.directory / "exchange.log"
-        port = str(self.ports["exchange"])
+        port, accounts = str(self.ports["exchange"]), str(self.keys.accounts_file)
         command = (sys.executable, "-m", "demo.exchange", "--port", port, "--log", f"{log}.orders", "--seed", "7")
+        command += ("--accounts", accounts)
         return Program("exchange", command, ROOT, log, autostart=False)
 
     def _instance(self, name: str) -> Program:
+        environment = name.split("-")[0]
         env = {
+            "OPSC_EXCHANGE_ACCOUNT": self.keys.ensure(environment, SLOTS[environment]),
+            "OPSC_EXCHANGE_KEY_FILE": str(self.keys.file(name)),
+            "OPSC_DATABASE_URL_FILE": str(self._book(environment)),
             "OPSC_EXCHANGE_URL": f"http://127.0.0.1:{self.ports['exchange']}",
             "OPSC_TOKEN_FILE": str(self.token),
-            "OPSC_ENVIRONMENT": name.split("-")[0],
+            "OPSC_ENVIRONMENT": environment,
         }
         return program_for(instance_spec(self.hosts, name, self.ports[name]), self.hosts, Path(sys.executable), env)
+
+    def _book(self, environment: str) -> Path:
+        """The file with the address of an environment's own book, on the PostgreSQL of this test run."""
+        path = self.directory / f"{environment}.url"
+        if not path.exists():
+            write_private(path, ensure_book(services.postgres, book_name(environment), scratch=False))
+        return path
 
 
 def _answers(url: str) -> bool:
