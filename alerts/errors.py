@@ -23,3 +23,10 @@ class InvalidRequest(DomainError):
 
     def extra(self) -> dict[str, Any]:
         return {"errors": {self.field: [str(self)]}}
+
+
+class BecameCritical(DomainError):
+    """What was seen was a warning, what is there now is worse; nothing was done. HTTP 409."""
+
+    status = 409
+    code = "wrong_state"
