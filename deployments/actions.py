@@ -14,7 +14,7 @@ from accounts.roles import DEPLOY, REQUEST
 from accounts.use_case import use_case
 from audit.actions import record
 from audit.actors import Actor
-from deployments import approval_actions, events, preflight, releases, starting
+from deployments import approval_actions, breaches, events, preflight, releases, starting
 from deployments.clock import db_now
 from deployments.errors import InvalidRequest, WrongState
 from deployments.models import Deployment, Release
@@ -25,6 +25,7 @@ from deployments.strategies import ROLLBACK, STRATEGIES, by_name
 from deployments.strategies.base import CRITICAL
 from environments.models import Environment, SampleRow, Service
 from environments.permissions import allowed, require, require_anywhere
+from trading import latch, queries
 
 
 @use_case
@@ -73,9 +74,11 @@ def promote(actor: Actor, deployment: Deployment, reason: str, token: str | None
 
     Raises:
         Forbidden, InvalidRequest, WrongState: as the names say; nothing was done.
+        Latched: the kill switch is engaged; nothing was done.
     """
     locked = _lock(actor, deployment, token)
     reason = clean_reason(reason)
+    _refuse_while_stopped(locked)
     now = db_now()
     if locked.status == Status.WATCHING and locked.accepted_at is None:
         locked.accepted_at = now
@@ -116,6 +119,7 @@ def resume(actor: Actor, deployment: Deployment, reason: str, token: str | None 
     reason = clean_reason(reason)
     if locked.status != Status.HELD:
         raise _wrong(locked, "resumed")
+    latch.refuse_while_engaged(locked.environment, "Going on with a deployment")
     locked.status, locked.held_at = (Status.WATCHING if locked.promoted_at else Status.RUNNING), None
     return _save(actor, locked, "deployment.resumed", reason, due_at=db_now())
 
@@ -181,7 +185,7 @@ def restart_watch(actor: Actor, deployment: Deployment, reason: str) -> Deployme
     if locked.promoted_at is None or locked.status not in ACTIVE:
         raise _wrong(locked, "watched anew")
     SampleRow.objects.filter(instance__slot__environment=locked.environment).delete()
-    locked.promoted_at = db_now()
+    locked.promoted_at, locked.interrupted_at = db_now(), None
     return _save(actor, locked, "deployment.watch_restarted", reason, due_at=locked.due_at)
 
 
@@ -257,6 +261,8 @@ def _start_rollback(actor: Actor, locked: Deployment, reason: str, fault_after: 
     good, bad = locked.from_slot, locked.to_slot
     assert good is not None and locked.from_release is not None  # _refuse_rollback
     events.publish(locked)
+    if actor.is_system:
+        breaches.failed(locked, reason)
     return starting.create(
         actor,
         ROLLBACK,
@@ -301,6 +307,13 @@ def _lock(actor: Actor, deployment: Deployment, token: str | None) -> Deployment
             f"The state changed to {locked.get_status_display()} meanwhile. Nothing was done.", locked.status
         )
     return locked
+
+
+def _refuse_while_stopped(deployment: Deployment) -> None:
+    latch.refuse_while_engaged(deployment.environment, "Promoting")
+    differs = queries.promotion_block(deployment.environment)
+    if differs and deployment.promoted_at is None:
+        raise WrongState(f"{differs} Nothing was done.", deployment.status)
 
 
 def _wrong(deployment: Deployment, verb: str) -> WrongState:

@@ -18,6 +18,8 @@ from deployments.strategies import STRATEGIES
 from environments.models import Environment
 from environments.pages import seconds_in_words
 from environments.permissions import environments_with
+from trading import clearances
+from trading.models import Clearance
 
 DECIDED_LIMIT = 50
 
@@ -30,11 +32,19 @@ class Waiting:
     """The person may decide."""
     others: tuple[Approval, ...]
     """Somebody else must decide: own requests, and those where the person may not approve."""
+    leave: tuple[Clearance, ...] = ()
+    """Requests for leave to trade on which the person may decide."""
+    leave_of_others: tuple[Clearance, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """How many wait for the person."""
+        return len(self.mine) + len(self.leave)
 
     @property
     def note(self) -> str:
         """``1 waits for others``, for a counter; empty when none does."""
-        count = len(self.others)
+        count = len(self.others) + len(self.leave_of_others)
         return f"{count} wait{'s' if count == 1 else ''} for others" if count else ""
 
 
@@ -121,7 +131,14 @@ def waiting(user: Any, *, settle: bool = False) -> Waiting:
         listed = list(approvals.loaded(found.all()))
     approvable = _approvable(user)
     mine = [one for one in listed if one.deployment.environment_id in approvable and not one.is_own(user)]
-    return Waiting(tuple(mine), tuple(one for one in listed if one not in mine))
+    leave = list(clearances.visible_waiting(user))
+    decidable = set(clearances.waiting_for(user).values_list("pk", flat=True)) if leave else set()
+    return Waiting(
+        tuple(mine),
+        tuple(one for one in listed if one not in mine),
+        tuple(one for one in leave if one.pk in decidable),
+        tuple(one for one in leave if one.pk not in decidable),
+    )
 
 
 def decided(user: Any) -> Sequence[Approval]:
@@ -174,9 +191,9 @@ def decision_stamp(approval: Approval, blocking: Deployment | None) -> str:
 
 
 def stamp() -> str:
-    """Changes whenever a request comes or ends; one query."""
+    """Changes whenever a request comes or ends; two queries."""
     found = Approval.objects.aggregate(
         newest=Max("pk"), waiting=Count("pk", filter=Q(state=ApprovalState.WAITING)), decided=Max("decided_at")
     )
     last = found["decided"].timestamp() if found["decided"] else 0
-    return f"{found['newest'] or 0}.{found['waiting']}.{last:.6f}"
+    return f"{found['newest'] or 0}.{found['waiting']}.{last:.6f}.{clearances.stamp()}"

@@ -17,6 +17,8 @@ from environments.drivers.artifacts import verify_artifact
 from environments.drivers.base import DigestMismatch, DriverError
 from environments.models import Environment, Slot
 from environments.permissions import environments_with
+from trading import clearances
+from trading.models import Clearance
 
 
 def loaded(queryset: QuerySet[Approval]) -> QuerySet[Approval]:
@@ -103,8 +105,12 @@ def waiting_for(user: Any) -> QuerySet[Approval]:
 
 
 def count_waiting_for(user: Any) -> int:
-    """How many requests wait for a person; one query, a second only if anything waits for anybody."""
-    return waiting_for(user).count() if Approval.objects.waiting().exists() else 0
+    """How many requests wait for a person, those for leave to trade included.
+
+    One query, two more only if anything waits for anybody.
+    """
+    anything = Approval.objects.waiting().values("pk").union(Clearance.objects.waiting().values("pk"), all=True)
+    return waiting_for(user).count() + clearances.waiting_for(user).count() if anything.exists() else 0
 
 
 def startable_ids(user: Any) -> frozenset[int]:

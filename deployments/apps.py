@@ -5,5 +5,8 @@ class DeploymentsConfig(AppConfig):
     name = "deployments"
 
     def ready(self) -> None:
-        """Register this app's audited actions."""
-        from deployments import audit  # noqa: F401
+        """Register this app's audited actions, and what hinders that trading is resumed."""
+        from deployments import audit, safety  # noqa: F401
+        from trading import clearance_checks
+
+        clearance_checks.refuse_during(safety.handing_over)

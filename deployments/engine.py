@@ -15,14 +15,14 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from audit.actions import record
 from audit.actors import system
 from audit.models import Outcome as AuditOutcome
-from deployments import actions, events, failpoints
+from deployments import actions, breaches, events, failpoints, safety
 from deployments.clock import db_now
 from deployments.lease import Lease, LeaseLost, claim
 from deployments.models import Deployment, Step
 from deployments.planning import skip_open_steps
 from deployments.states import Status, StepStatus
 from deployments.steps import STEPS
-from deployments.steps.base import Context, Done, Failed, Outcome, Wait
+from deployments.steps.base import Context, Done, Failed, Outcome, StepCode, Wait
 from environments.drivers.base import DriverUnreachable
 from environments.target import StaleEpoch as StaleRole
 from environments.target import TargetMalformed, TargetUnreachable
@@ -112,16 +112,24 @@ def _intend(ctx: Context) -> None:
         _audit(ctx, "deployment.step_started", AuditOutcome.INTENT)
         events.publish(deployment)
     step.attempts += 1
+    code = STEPS[step.name]
+    if code.is_promotion and not ctx.returns:
+        ctx.defect = safety.kill_switch(ctx.environment)
+    if not ctx.defect:
+        _prepare(ctx, code)
+    step.save()
+    deployment.save()
+
+
+def _prepare(ctx: Context, code: StepCode) -> None:
     try:
         with transaction.atomic():
-            STEPS[step.name].prepare(ctx)
+            code.prepare(ctx)
     except DATABASE_GONE:
         raise
     except Exception as error:  # a defect; left alone it would be met again for ever
-        logger.exception("deployment %s: step %s could not be prepared", deployment.pk, step.name)
+        logger.exception("deployment %s: step %s could not be prepared", ctx.deployment.pk, ctx.step.name)
         ctx.defect = str(error) or type(error).__name__
-    step.save()
-    deployment.save()
 
 
 def _carry_out(ctx: Context) -> Outcome:
@@ -196,6 +204,7 @@ def _fail(ctx: Context, failed: Failed) -> bool:
         return False
     deployment.failure_reason = reason
     actions.begin_abort(deployment)
+    breaches.failed(deployment, reason)
     record(ENGINE, "deployment.failing", deployment, environment=deployment.environment.name, reason=reason)
     deployment.save()
     return True
@@ -229,6 +238,10 @@ def _end(deployment: Deployment, status: Status, reason: str = "") -> None:
 
 def _audit_end(deployment: Deployment) -> None:
     good = deployment.status in (Status.SUCCEEDED, Status.ABORTED, Status.ROLLED_BACK)
+    if good:
+        breaches.over(deployment)
+    elif deployment.is_rollback:
+        breaches.failed(deployment, deployment.failure_reason)
     record(
         ENGINE,
         "deployment.finished",

@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from django.db import DatabaseError, transaction
+from django.db.models.functions import Now
 
 from accounts import doorbell
 from audit.actions import record
 from audit.actors import system
-from deployments import actions
+from deployments import actions, breaches
 from deployments.analysis import baseline
 from deployments.analysis.assess import assess
 from deployments.analysis.summary import Summary, summarise_many
@@ -27,6 +28,7 @@ from environments.models import Slot
 from environments.policy import Policy
 from environments.sample import Sample
 from environments.sampling import keep_rows
+from trading import latch
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +67,8 @@ class Guard:
             if touched & instances.keys():
                 try:
                     self._measure(deployment, live, list(instances))
-                    self._judge(deployment, instances, batch)
+                    if not self._is_interrupted(deployment, live):
+                        self._judge(deployment, instances, batch)
                 except DatabaseError:
                     raise
                 except Exception:  # a defect or wrong data; the other deployments are judged nevertheless
@@ -105,6 +108,26 @@ class Guard:
         if hard:
             _roll_back(deployment, hard)
 
+    def _is_interrupted(self, deployment: Deployment, live: Slot) -> bool:
+        """Whether the kill switch stopped trading in the watch: a halt that was ordered is no fault of the release.
+
+        Once every instance is seen ACTIVE again, and the switch is released, the watch begins anew.
+        """
+        if deployment.promoted_at is None or deployment.is_rollback:
+            return False
+        if latch.engaged(deployment.environment):
+            if deployment.interrupted_at is None:
+                Deployment.objects.filter(pk=deployment.pk).update(interrupted_at=Now())
+            return True
+        if deployment.interrupted_at is None:
+            return False
+        newest = [self._recent[key][-1] for key in live.instances.values_list("pk", flat=True) if self._recent[key]]
+        if newest and all(sample.ok and sample.role == "ACTIVE" for sample in newest):
+            self._since_promotion.pop(deployment.pk, None)
+            self._recent.clear()
+            actions.restart_watch(GUARD, deployment, "Trading was resumed after the kill switch")
+        return True
+
     def _history(
         self, deployment: Deployment, instances: dict[int, str], batch: Sequence[tuple[int, Sample]]
     ) -> dict[int, list[Sample]]:
@@ -126,6 +149,7 @@ def keep_verdicts(deployment: Deployment, verdicts: Sequence[Verdict]) -> None:
     now = datetime.now(UTC)
     current = {row.rule: row for row in VerdictRow.objects.filter(deployment=deployment, is_current=True)}
     same: list[VerdictRow] = []
+    advised = {rule for rule, row in current.items() if row.advises_rollback and row.action == "recommend"}
     for verdict in verdicts:
         row = current.get(verdict.rule)
         if row is not None and row.verdict == verdict.verdict:
@@ -144,7 +168,23 @@ def keep_verdicts(deployment: Deployment, verdicts: Sequence[Verdict]) -> None:
                 before={"verdict": row.verdict} if row else None,
                 after={"rule": verdict.rule, "verdict": verdict.verdict},
             )
+    _tell(deployment, advised, [verdict for verdict in verdicts if _advises(verdict)])
     VerdictRow.objects.bulk_update(same, ["value", "baseline", "limit", "unit", "reason", "supported", "hold", "at"])
+
+
+def _tell(deployment: Deployment, before: set[str], failing: Sequence[Verdict]) -> None:
+    """An alert when a rule begins to recommend a rollback; it ends with the last of them."""
+    now = {verdict.rule for verdict in failing}
+    if now - before:
+        breaches.decision_wanted(deployment, "; ".join(f"{v.rule}: {v.reason}" for v in failing))
+    elif before and not now:
+        breaches.over(deployment)
+
+
+def _advises(verdict: Verdict) -> bool:
+    """Whether somebody has to decide (``VerdictRow.advises_rollback``); what rolls back by itself is told there."""
+    certain = verdict.verdict is Outcome.WARN and verdict.supported
+    return verdict.action == "recommend" and (verdict.verdict is Outcome.FAIL or certain)
 
 
 def _fill(row: VerdictRow, verdict: Verdict, now: datetime) -> VerdictRow:

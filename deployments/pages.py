@@ -11,16 +11,19 @@ from django.core.paginator import Page, Paginator
 from django.db.models import Count, Prefetch, Q, QuerySet
 from django.utils import timezone
 
+from alerts.models import Alert
+from alerts.queries import open_in
 from audit.models import Record
 from deployments import queries, words
 from deployments.advice import Advice, advice
-from deployments.models import Deployment, Release, Step, VerdictRow
+from deployments.models import Deployment, Release, Step
 from deployments.states import TERMINAL, UNFINISHED, Status, StepStatus
 from environments import pages as environment_pages
 from environments.models import Environment, Service
 from environments.pages import EnvironmentView
 
 PAGE_SIZE = 50
+SHOWN_ALERTS = 8
 
 STATE_FILTERS: Mapping[str, tuple[str, frozenset[Status]]] = {
     "unfinished": ("Under way", frozenset(UNFINISHED)),
@@ -65,7 +68,8 @@ class Overview:
 
     strips: list[Strip]
     last: Row | None
-    alerts: list[VerdictRow]
+    alerts: list[Alert]
+    """Open ones, the critical first."""
     environments: list[EnvironmentView]
     audit: list[Record]
     instances_healthy: int
@@ -165,16 +169,17 @@ def _overview(views: list[EnvironmentView], scope: QuerySet[Environment]) -> Ove
         .aggregate(total=Count("pk"), bad=Count("pk", filter=Q(status__in=(Status.ROLLED_BACK, Status.FAILED))))
     )
     readings = [item for view in views for slot in view.slots if slot.status != "stopped" for item in slot.readings]
+    open_alerts = open_in(scope)
     return Overview(
         strips=strips,
         last=row(last) if last else None,
-        alerts=latest_alerts(deployments),
+        alerts=list(open_alerts[:SHOWN_ALERTS]),
         environments=views,
         audit=list(Record.objects.filter(environment__in=scope.values("name")).order_by("-id")[:8]),
         instances_healthy=sum(1 for item in readings if item.status == "pass"),
         instances_total=len(readings),
         recent=recent,
-        open_alerts=open_alerts(deployments),
+        open_alerts=open_alerts.count(),
     )
 
 
@@ -216,27 +221,6 @@ def position(deployment: Deployment, steps: list[Step]) -> str:
     if current is None or deployment.is_finished:
         return ""
     return f"Step {steps.index(current) + 1} of {len(steps)}: {current.title}"
-
-
-def open_alerts(deployments: QuerySet[Deployment]) -> int:
-    """Verdicts of unfinished deployments that stand now and ask for attention."""
-    loud = ("fail", "error", "warn")
-    return VerdictRow.objects.filter(
-        deployment__in=deployments.filter(status__in=UNFINISHED), is_current=True, verdict__in=loud
-    ).count()
-
-
-def latest_alerts(deployments: QuerySet[Deployment], limit: int = 8) -> list[VerdictRow]:
-    """Verdicts that are not a pass, newest first: those that stand now and those of the last day."""
-    recent = Q(since__gte=timezone.now() - timedelta(days=1)) | Q(deployment__status__in=UNFINISHED)
-    found = list(
-        VerdictRow.objects.filter(recent, deployment__in=deployments, verdict__in=("fail", "error", "warn"))
-        .select_related("deployment__environment", "deployment__to_release")
-        .order_by("-since", "-id")[:limit]
-    )
-    for alert in found:
-        alert.is_open = alert.is_current and alert.deployment.status in UNFINISHED
-    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from deployments import safety
 from deployments.models import Release
 from environments import adapters
 from environments.drivers.artifacts import verify_artifact
 from environments.drivers.base import ArtifactSpec, DriverError
 from environments.models import Environment
 from environments.traffic.base import RouterError
+from trading import queries
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,30 @@ def live_release(environment: Environment) -> Release | None:
     """The release of the live slot; None before the first deployment."""
     slot = environment.live_slot
     return None if slot is None else Release.objects.filter(service=environment.service, version=slot.version).first()
+
+
+def _kill_switch(environment: Environment, release: Release, strategy: str) -> CheckResult:
+    engaged = safety.kill_switch(environment)
+    return CheckResult(
+        "kill_switch",
+        "Kill switch not engaged",
+        not engaged,
+        engaged or "It is not engaged.",
+        safety.RELEASE if engaged else "",
+    )
+
+
+def _trading(environment: Environment, release: Release, strategy: str) -> CheckResult:
+    halted = safety.halt(environment)
+    detail = halted or "No instance that is to trade says that it is halted."
+    return CheckResult("trading", "Trading not halted", not halted, detail, safety.RESUME if halted else "")
+
+
+def _positions(environment: Environment, release: Release, strategy: str) -> CheckResult:
+    differs = queries.promotion_block(environment)
+    detail = differs or "No comparison of the last five minutes found a difference."
+    todo = "Take over the exchange's positions or close them: /positions/." if differs else ""
+    return CheckResult("positions", "Positions reconciled", differs is None, detail, todo)
 
 
 def _same_service(environment: Environment, release: Release, strategy: str) -> CheckResult:
@@ -120,7 +146,17 @@ def _driver(environment: Environment, release: Release, strategy: str) -> CheckR
 
 
 Check = Callable[[Environment, Release, str], CheckResult]
-CHECKS: tuple[Check, ...] = (_same_service, _not_live, _artifact, _rollback_ready, _router, _driver)
+CHECKS: tuple[Check, ...] = (
+    _kill_switch,
+    _trading,
+    _positions,
+    _same_service,
+    _not_live,
+    _artifact,
+    _rollback_ready,
+    _router,
+    _driver,
+)
 
 
 def check(environment: Environment, release: Release, strategy: str) -> list[CheckResult]:

@@ -64,6 +64,9 @@ class Deployment(models.Model):
     accepted_at = models.DateTimeField(
         null=True, blank=True, help_text="Somebody kept the new version despite a recommendation."
     )
+    interrupted_at = models.DateTimeField(
+        null=True, blank=True, help_text="The kill switch stopped trading in the watch, which then begins anew."
+    )
     held_at = models.DateTimeField(null=True, blank=True)
 
     lease_epoch = models.BigIntegerField(default=0)

@@ -8,6 +8,7 @@ from typing import Any
 
 from deployments.lease import LeaseLost
 from deployments.models import Deployment, Step
+from deployments.states import Status
 from environments.models import Environment, Instance, Slot
 from environments.policy import Policy
 
@@ -49,7 +50,7 @@ class Context:
     epoch: int
     now: datetime
     defect: str = ""
-    """Why the step could not even be prepared; it fails then, and is not run."""
+    """Why the step must not, or could not even be prepared; it fails then, and is not run."""
 
     def confirm_lease(self) -> None:
         """To be called right before an effect that nothing outside fences: starting and stopping processes.
@@ -64,6 +65,11 @@ class Context:
     def environment(self) -> Environment:
         """The environment of the deployment."""
         return self.deployment.environment
+
+    @property
+    def returns(self) -> bool:
+        """Whether it leads back to what ran before: a rollback or an abort, which nothing forbids."""
+        return self.deployment.is_rollback or self.deployment.status == Status.ABORTING
 
     @property
     def policy(self) -> Policy:
@@ -91,6 +97,8 @@ class StepCode:
 
     deadline_seconds = 30.0
     """How long passing trouble (something does not answer) is tried again before the step fails."""
+    is_promotion = False
+    """Whether the kill switch forbids it in a deployment that is no rollback."""
 
     def prepare(self, ctx: Context) -> None:
         """Commit what is about to be wanted, with its audit record, before the outside effect."""

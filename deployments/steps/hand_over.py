@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from audit.actions import record
 from audit.actors import system
+from deployments import safety
 from deployments.clock import db_now
 from deployments.steps.base import Context, Done, Failed, Outcome, StepCode
 from environments import adapters
@@ -24,6 +25,8 @@ class HandOver(StepCode):
     With ``force`` (a rollback) a slot that does not obey at once is killed: safety does not wait for a bad release.
     """
 
+    is_promotion = True
+
     def prepare(self, ctx: Context) -> None:
         """From here on only a rollback leads back; the gap without a writer begins."""
         ctx.deployment.handover_at = ctx.deployment.handover_at or ctx.now
@@ -32,6 +35,8 @@ class HandOver(StepCode):
 
     def run(self, ctx: Context) -> Outcome:
         how = [self._silence(ctx, instance) for instance in ctx.instances("from")]
+        if stopped := stays_stopped(ctx, "to"):
+            return Done(f"{'; '.join(how)}. {stopped}")
         corrected = 0
         for instance in ctx.instances("to"):
             client = adapters.client(instance)
@@ -63,9 +68,13 @@ class HandOver(StepCode):
 
 
 class Activate(StepCode):
-    """Grant the trading role to a slot, under our epoch, once the other slot is read as quiet."""
+    """Grant the trading role to a slot, under our epoch, once the other slot is read as quiet.
+
+    A rollback while trading is stopped grants nothing: the slot gets the role when trading is resumed.
+    """
 
     deadline_seconds = 60.0
+    is_promotion = True
 
     def prepare(self, ctx: Context) -> None:
         """The slot is the one that is to trade."""
@@ -77,6 +86,8 @@ class Activate(StepCode):
         for instance in ctx.instances("fence"):
             if trouble := still_trading(ctx, instance):
                 raise TargetUnreachable(trouble)
+        if stopped := stays_stopped(ctx):
+            return Done(stopped, {"stopped": True})
         for instance in ctx.instances():
             client = adapters.client(instance)
             client.set_role("ACTIVE", ctx.epoch, actor="engine", reason=str(ctx.deployment))
@@ -90,6 +101,8 @@ class Activate(StepCode):
     def commit(self, ctx: Context, done: Done) -> None:
         """The gap without a writer ends; measured from before the old slot was asked to stop."""
         deployment = ctx.deployment
+        if done.data.get("stopped"):
+            return
         if deployment.writer_stopped_at is not None:
             deployment.writer_gap_ms = (db_now() - deployment.writer_stopped_at).total_seconds() * 1000
         record(
@@ -99,6 +112,15 @@ class Activate(StepCode):
             environment=ctx.environment.name,
             after={"slot": ctx.slot().name, "role": "ACTIVE", "epoch": ctx.epoch},
         )
+
+
+def stays_stopped(ctx: Context, parameter: str = "slot") -> str:
+    """Why the slot to which we return does not trade yet, in words; empty when it may.
+
+    The kill switch is engaged, or it was released and nobody has resumed trading since.
+    """
+    why = ctx.returns and (safety.kill_switch(ctx.environment) or safety.halted(ctx.slot(parameter)))
+    return f"{why} Trading stays stopped until it is resumed." if why else ""
 
 
 def still_trading(ctx: Context, instance: Instance) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deployments import preflight
+from deployments import preflight, safety
 from deployments.analysis import baseline
 from deployments.steps.base import Context, Done, Failed, Outcome, StepCode, Wait
 from environments import adapters
@@ -41,13 +41,16 @@ class SmokeTest(StepCode):
 class AwaitPromotion(StepCode):
     """The gate: by itself, or by a press of Promote. What the live slot did until now becomes the baseline.
 
-    Nothing is promoted blindly: while the monitor does not see the live slot, the gate stays shut.
+    Nothing is promoted blindly: while the monitor does not see the live slot, the gate stays shut. So it does while
+    trading is stopped, or positions differ from the exchange (``deployments/safety.py``).
     """
 
     def run(self, ctx: Context) -> Outcome:
         pressed = ctx.deployment.promote_requested_at is not None
         if ctx.policy.promotion == "manual" and not pressed:
             return Wait(None, "Waiting for somebody to press Promote.")
+        if against := safety.against_promotion(ctx.environment):
+            return Wait(POLL_SECONDS, against)
         live = ctx.deployment.from_slot
         if live is None:
             return Done("The first deployment has no baseline.")

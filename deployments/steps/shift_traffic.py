@@ -12,7 +12,7 @@ from deployments import failpoints
 from deployments.clock import db_now
 from deployments.models import Deployment
 from deployments.steps.base import Context, Done, Outcome, StepCode
-from deployments.steps.hand_over import still_trading
+from deployments.steps.hand_over import stays_stopped, still_trading
 from environments import adapters
 from environments.models import Slot
 from environments.target import TargetUnreachable
@@ -64,6 +64,7 @@ class ShiftTraffic(StepCode):
     """Every new request goes to one slot."""
 
     deadline_seconds = 120.0
+    is_promotion = True
 
     def prepare(self, ctx: Context) -> None:
         """The new desired state, with the roles of the slots that follow from it."""
@@ -116,6 +117,8 @@ class RestoreLive(StepCode):
             for instance in writer.instances.all():
                 if trouble := still_trading(ctx, instance):
                     raise TargetUnreachable(trouble)
+        if stopped := stays_stopped(ctx):
+            return Done(f"The load balancer answers {in_words(weights)}. {stopped}")
         for instance in ctx.instances():
             adapters.client(instance).set_role("ACTIVE", ctx.epoch, actor="engine", reason="abort")
         return Done(f"The load balancer answers {in_words(weights)}; {ctx.slot().name} trades.")

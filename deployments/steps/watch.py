@@ -8,6 +8,7 @@ from deployments.clock import db_now
 from deployments.models import VerdictRow
 from deployments.states import Status
 from deployments.steps.base import Context, Done, Outcome, StepCode, Wait
+from deployments.steps.hand_over import stays_stopped
 from deployments.steps.shift_traffic import note_traffic_back, set_and_read_back
 from environments import adapters
 from environments.target import TargetUnreachable
@@ -19,7 +20,8 @@ FRESH = timedelta(seconds=5)
 class Watch(StepCode):
     """The window after promotion. The guard judges meanwhile (deployments/guard.py); here its end is decided.
 
-    The window does not end while a rollback is recommended and nobody decided, nor without data.
+    The window does not end while a rollback is recommended and nobody decided, nor without data. The kill switch
+    interrupts it; it begins anew when trading was resumed.
     """
 
     def prepare(self, ctx: Context) -> None:
@@ -29,6 +31,8 @@ class Watch(StepCode):
 
     def run(self, ctx: Context) -> Outcome:
         deployment, policy = ctx.deployment, ctx.policy
+        if deployment.interrupted_at is not None:
+            return Wait(POLL_SECONDS, "Trading is stopped by the kill switch; the watch begins anew when it resumes.")
         seconds = policy.watch_seconds if ctx.step.params["until"] == "watch" else policy.stable_seconds
         assert deployment.promoted_at is not None  # the shift comes before
         left = (deployment.promoted_at + timedelta(seconds=seconds) - ctx.now).total_seconds()
@@ -57,6 +61,8 @@ class VerifyLive(StepCode):
 
     def run(self, ctx: Context) -> Outcome:
         set_and_read_back(ctx)
+        if stopped := stays_stopped(ctx):
+            return Done(f"{ctx.slot().name} serves. {stopped}")
         for instance in ctx.instances():
             client = adapters.client(instance)
             role, health = client.state().role, client.health()

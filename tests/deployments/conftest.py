@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
-from tests.deployments.toys import Script
+from tests.deployments.toys import Feed, Script, set_state
 from tests.deployments.world import ROOT, World, running_world
 
 WATCH = """
@@ -120,3 +122,21 @@ def begin(production, release, serve, script, ada) -> Callable:
         return actions.start(ada, production, release(version), "blue_green", "Fix of the slippage")
 
     return make
+
+
+@pytest.fixture
+def watched(begin):
+    """A deployment whose new slot is live since ten seconds."""
+    deployment, moment = begin(), timezone.now() - timedelta(seconds=10)
+    environment = deployment.environment
+    environment.live_slot = environment.writer_slot = deployment.to_slot
+    environment.save()
+    new = deployment.to_slot
+    new.version, new.role = "v1.2.5", "live"
+    new.save()
+    return set_state(deployment, status="watching", started_at=moment, handover_at=moment, promoted_at=moment)
+
+
+@pytest.fixture
+def feed(watched) -> Feed:
+    return Feed(watched)

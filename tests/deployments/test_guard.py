@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 from django.db import connection
@@ -16,42 +15,9 @@ from deployments.guard import Guard
 from deployments.models import Deployment, Measurement, VerdictRow
 from environments.models import SampleRow
 from environments.sample import Component
-from tests.analysis.build import START, Story
 from tests.deployments.toys import fresh, set_state, trail
 
 HARD = {"mismatches": 1}
-
-
-@pytest.fixture
-def watched(begin):
-    """A deployment whose new slot is live since ten seconds."""
-    deployment, moment = begin(), timezone.now() - timedelta(seconds=10)
-    environment = deployment.environment
-    environment.live_slot = environment.writer_slot = deployment.to_slot
-    environment.save()
-    new = deployment.to_slot
-    new.version, new.role = "v1.2.5", "live"
-    new.save()
-    return set_state(deployment, status="watching", started_at=moment, handover_at=moment, promoted_at=moment)
-
-
-class Feed:
-    """What the live instance of a deployment says, from seventeen seconds ago until now."""
-
-    def __init__(self, deployment) -> None:
-        self.instance = deployment.to_slot.instances.get()
-        self.story, self._shift = Story(7), time.time() - START - 17
-
-    def run(self, seconds: float, **values):
-        """The samples of so many seconds, as a batch; ``values`` as for ``Story.run``."""
-        before = len(self.story.samples)
-        self.story.run(seconds, rate=50, **values)
-        return [(self.instance.pk, replace(one, at=one.at + self._shift)) for one in self.story.samples[before:]]
-
-
-@pytest.fixture
-def feed(watched) -> Feed:
-    return Feed(watched)
 
 
 def current(deployment) -> dict[str, VerdictRow]:

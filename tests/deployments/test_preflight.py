@@ -24,7 +24,11 @@ def blocked(environment, release) -> dict[str, tuple[str, str]]:
 
 def test_when_all_is_well_every_check_says_what_it_saw(production, new):
     results = check(production, new, "blue_green")
-    assert [result.name for result in results] == ["service", "not_live", "artifact", "rollback", "router", "driver"]
+    safety = ["kill_switch", "trading", "positions"]
+    assert [result.name for result in results] == [
+        *safety,
+        *("service", "not_live", "artifact", "rollback", "router", "driver"),
+    ]
     assert len(results) == len(CHECKS) and all(result.ok and result.detail and not result.todo for result in results)
 
 

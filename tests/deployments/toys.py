@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from django.db import connection
@@ -16,6 +17,7 @@ from deployments.steps.base import Context, Done, Outcome, StepCode
 from environments.models import Environment, Slot
 from environments.sample import Sample
 from environments.sampling import keep_rows
+from tests.analysis.build import START, Story
 
 Move = Outcome | Exception | Callable[[Context], Any]
 
@@ -105,3 +107,17 @@ def set_state(deployment: Deployment, **fields: Any) -> Deployment:
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM test_status_changes WHERE deployment = %s", [deployment.pk])
     return fresh(deployment)
+
+
+class Feed:
+    """What the live instance of a deployment says, from seventeen seconds ago until now."""
+
+    def __init__(self, deployment) -> None:
+        self.instance = deployment.to_slot.instances.get()
+        self.story, self._shift = Story(7), time.time() - START - 17
+
+    def run(self, seconds: float, **values):
+        """The samples of so many seconds, as a batch; ``values`` as for ``Story.run``."""
+        before = len(self.story.samples)
+        self.story.run(seconds, rate=50, **values)
+        return [(self.instance.pk, replace(one, at=one.at + self._shift)) for one in self.story.samples[before:]]
