@@ -213,6 +213,14 @@ def hub_of(name: str) -> TopicHub:
     return hubs.setdefault(name, TopicHub(name)) if name not in hubs else hubs[name]
 
 
+def ring_here(name: str) -> None:
+    """Ring the hubs of a topic in this process, from any thread; for what must not depend on the doorbell."""
+    for loop, hubs in list(_hubs.items()):
+        hub = hubs.get(name)
+        if hub is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(hub.ring)
+
+
 def _json(message: Mapping[str, Any]) -> str:
     return json.dumps(message, separators=(",", ":"), allow_nan=False)
 

@@ -22,6 +22,7 @@ _MEANING = {
     404: "There is no such object, or you may not see it.",
     409: "The state does not permit this; nothing was done.",
     422: "The request was understood and refused; nothing was done.",
+    502: "The trading system or the exchange did not answer; detail says what was read back.",
     429: "Signing in failed too often from this address; Retry-After says when to try again.",
 }
 

@@ -79,7 +79,7 @@ def repair_writer(environment: Environment) -> bool:
     slot = environment.writer_slot
     if slot is None or slot.pk != environment.live_slot_id:
         return False
-    if any(_is_active(other) for other in environment.slots.exclude(pk=slot.pk).exclude(role=Slot.Role.STOPPED)):
+    if any(may_be_trading(other) for other in environment.slots.exclude(pk=slot.pk).exclude(role=Slot.Role.STOPPED)):
         return False
     repaired = False
     for instance in slot.instances.all():
@@ -95,7 +95,8 @@ def repair_writer(environment: Environment) -> bool:
     return repaired
 
 
-def _is_active(slot: Slot) -> bool:
+def may_be_trading(slot: Slot) -> bool:
+    """Whether a slot trades, or may do so because it runs and does not answer. Asks each instance."""
     for instance in slot.instances.all():
         try:
             if adapters.client(instance, read_timeout=1.0).state().role not in ("STANDBY", "HALTED"):

@@ -10,14 +10,18 @@ import json
 import ssl
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Literal, TypeVar
+from urllib.parse import quote
 
 import httpx
 
 from environments.health import Health, MalformedAnswer, parse_health
 from environments.target_data import (
+    BreakerState,
+    CancelledOrders,
+    ClosedPosition,
     Difference,
     Fields,
     Order,
@@ -26,6 +30,9 @@ from environments.target_data import (
     StrategyState,
     TargetState,
     Trade,
+    read_breaker,
+    read_cancelled_orders,
+    read_closed_position,
     read_difference,
     read_list,
     read_order,
@@ -36,6 +43,9 @@ from environments.target_data import (
 )
 
 __all__ = [
+    "BreakerState",
+    "CancelledOrders",
+    "ClosedPosition",
     "Difference",
     "Health",
     "Order",
@@ -56,7 +66,7 @@ MAX_ANSWER_BYTES = 64 * 1024
 MAX_TRADES = 200
 """So many trades fit into an answer of 64 KB."""
 MUTATION_TIMEOUT = 5.0
-"""Seconds for ``reconcile``, which asks the exchange."""
+"""Seconds for what asks the exchange: ``reconcile``, closing and cancelling."""
 
 T = TypeVar("T")
 Kind = Literal["timeout", "refused", "disconnected", "unreachable"]
@@ -138,9 +148,23 @@ class TargetClient:
                 raise StaleEpoch(epoch, current) from None
             raise
 
-    def reconcile(self, actor: str, reason: str) -> list[Difference]:
-        """Compare with the exchange and take its positions as the truth; the differences that there were."""
-        body = {"actor": actor, "reason": reason}
+    def close_position(self, symbol: str, *, actor: str, reason: str) -> ClosedPosition:
+        """Close one position at the market, reduce-only; refused (404) when the system keeps none."""
+        path = f"/v1/positions/{quote(symbol, safe='')}/close"
+        document = self._json("POST", path, MUTATION_TIMEOUT, {"actor": actor, "reason": reason})
+        return self._checked(lambda: read_closed_position(Fields(path, document)))
+
+    def cancel_orders(self, *, actor: str, reason: str, symbol: str = "", order: str = "") -> CancelledOrders:
+        """Cancel resting orders: one by its id, those of a symbol, or all."""
+        body = {"actor": actor, "reason": reason} | {k: v for k, v in (("symbol", symbol), ("order", order)) if v}
+        document = self._json("POST", "/v1/orders/cancel", MUTATION_TIMEOUT, body)
+        return self._checked(lambda: read_cancelled_orders(Fields("/v1/orders/cancel", document)))
+
+    def reconcile(self, actor: str, reason: str, symbols: Sequence[str] | None = None) -> list[Difference]:
+        """Take the exchange's positions as the truth, all or those of ``symbols``; the differences that there were."""
+        body: dict[str, Any] = {"actor": actor, "reason": reason}
+        if symbols is not None:
+            body["symbols"] = list(symbols)
         document = self._json("POST", "/v1/reconcile", MUTATION_TIMEOUT, body)
         return self._checked(lambda: read_list("/v1/reconcile", document, "differences", read_difference))
 
@@ -149,6 +173,26 @@ class TargetClient:
         body = {"actor": "engine", "reason": "smoke tests before promotion"}
         document = self._json("POST", "/v1/smoke-test", timeout, body)
         return self._checked(lambda: read_list("/v1/smoke-test", document, "results", read_smoke_result))
+
+    def circuit_breaker(self) -> BreakerState:
+        """``GET /v1/circuit-breaker``."""
+        return self._breaker("GET", "/v1/circuit-breaker", self._read_timeout)
+
+    def trip_breaker(self, *, actor: str, reason: str) -> BreakerState:
+        """Open the circuit breaker by hand: the instance halts. Harmless when it is open."""
+        return self._breaker("POST", "/v1/circuit-breaker/trip", 2.0, {"actor": actor, "reason": reason})
+
+    def reset_breaker(self, *, actor: str, reason: str) -> BreakerState:
+        """Acknowledge and close the circuit breaker; the instance stays HALTED. Refused (409) while latched."""
+        return self._breaker("POST", "/v1/circuit-breaker/reset", 2.0, {"actor": actor, "reason": reason})
+
+    def release_stop(self, *, actor: str, reason: str) -> TargetState:
+        """Release the emergency latch; it stays HALTED, and wants a restart. Refused (409) while the stop works."""
+        return self._read_object("POST", "/v1/emergency-stop/release", 2.0, {"actor": actor, "reason": reason})
+
+    def resume(self, *, actor: str, reason: str) -> None:
+        """End a halt: STANDBY again, nothing trades. Refused (409) while latched or with an open circuit breaker."""
+        self._json("POST", "/v1/resume", 2.0, {"actor": actor, "reason": reason})
 
     def positions(self) -> list[Position]:
         """``GET /v1/positions``: the positions as the system keeps them."""
@@ -166,6 +210,10 @@ class TargetClient:
             raise ValueError(f"limit must be 1 to {MAX_TRADES} and after not below 0, not {limit} and {after}")
         document = self._json("GET", f"/v1/trades?after={after}&limit={limit}", self._read_timeout)
         return self._checked(lambda: read_list("/v1/trades", document, "trades", read_trade))
+
+    def _breaker(self, method: str, path: str, timeout: float, body: dict[str, Any] | None = None) -> BreakerState:
+        document = self._json(method, path, timeout, body)
+        return self._checked(lambda: read_breaker(Fields(path, document)))
 
     def _read_object(self, method: str, path: str, timeout: float, body: dict[str, Any] | None = None) -> TargetState:
         document = self._json(method, path, timeout, body)

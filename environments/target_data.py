@@ -95,6 +95,38 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class ClosedPosition:
+    """What a close did, in the system's words."""
+
+    symbol: str
+    closed: Decimal
+    price: Decimal | None
+    remaining: Decimal | None
+    """As the system keeps it now; only the exchange knows for sure."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelledOrders:
+    """What a cancellation did, in the system's words."""
+
+    cancelled: int
+    remaining: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerState:
+    """``GET /v1/circuit-breaker``; all but ``is_open`` is empty while it is closed."""
+
+    is_open: bool
+    reason_code: str
+    reason: str
+    tripped_at: datetime | None
+    observed: str
+    """What was measured when it opened, in the system's words; a number where it is one."""
+    threshold: str
+
+
+@dataclass(frozen=True, slots=True)
 class Trade:
     """A closed trade, or an order that failed (then without side, size, price and pnl)."""
 
@@ -251,6 +283,33 @@ def read_order(fields: Fields) -> Order:
         price=fields.optional("price", fields.amount),
         reduce_only=fields.flag("reduce_only", default=False),
         placed_at=fields.optional("placed_at", fields.moment),
+    )
+
+
+def read_closed_position(fields: Fields) -> ClosedPosition:
+    """The answer of ``/v1/positions/{symbol}/close``."""
+    return ClosedPosition(
+        symbol=fields.text("symbol"),
+        closed=fields.amount("closed_size"),
+        price=fields.optional("price", fields.amount),
+        remaining=fields.optional("remaining", fields.amount),
+    )
+
+
+def read_cancelled_orders(fields: Fields) -> CancelledOrders:
+    """The answer of ``/v1/orders/cancel``."""
+    return CancelledOrders(fields.whole("cancelled"), fields.optional("remaining", fields.whole))
+
+
+def read_breaker(fields: Fields) -> BreakerState:
+    """``/v1/circuit-breaker`` and the answers of its mutations; any state but ``closed`` is open."""
+    return BreakerState(
+        is_open=fields.text("state") != "closed",
+        reason_code=fields.text("reason_code", default=""),
+        reason=fields.text("reason", default=""),
+        tripped_at=fields.optional("tripped_at", fields.moment),
+        observed=str(fields.raw("observed") or ""),
+        threshold=str(fields.raw("threshold") or ""),
     )
 
 

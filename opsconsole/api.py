@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -76,6 +77,9 @@ _STATUS_CODES = {
 }
 DATABASE_AWAY = "The database does not answer just now. Nothing was done that you were not told of; try again."
 
+WITHOUT_CONSOLE = "To stop trading without this console, on its machine: opsctl emergency-stop"
+_KILL_SWITCH = re.compile(r"/kill-switch/|/emergency-stop")
+
 
 class Pagination(PageNumberPagination):
     """``{"count", "next", "previous", "results"}``; ``?page=`` from 1, ``?page_size=`` up to 200."""
@@ -96,11 +100,12 @@ class Problem:
 
     def body(self, request: Any) -> dict[str, Any]:
         """The members of the answer."""
+        is_stop = self.status == 503 and _KILL_SWITCH.search(request.path)
         return {
             "type": f"/api/docs/#problem-{self.code}",
             "title": KINDS.get(self.code) or HTTPStatus(self.status).phrase,
             "status": self.status,
-            "detail": self.detail,
+            "detail": f"{self.detail} {WITHOUT_CONSOLE}" if is_stop else self.detail,
             "instance": request.path,
             "code": self.code,
             "request_id": getattr(request, "request_id", ""),

@@ -96,7 +96,7 @@ def reference(host: str) -> Reference:
     groups: dict[str, list[Operation]] = {name: [] for name in _ORDER}
     for path, methods in schema["paths"].items():
         for method, found in methods.items():
-            if path.startswith("/api/v1/"):
+            if path.startswith(("/api/v1/", "/admin/")):
                 groups.setdefault(found["tags"][0], []).append(_operation(host, path, method, found, components))
     shown = [name for name in components if name not in _SHOWN_ELSEWHERE and not name.startswith("Paginated")]
     return Reference(

@@ -98,6 +98,11 @@ class Config(BaseSettings):
         description="Values of the claims `amr` and `acr` that stand for a second factor, comma separated, such as "
         "`mfa,hwk`. By default none: the second factor is asked for here.",
     )
+    alert_channels: Path | None = Field(
+        default=None,
+        description="YAML file of the channels on which alerts go out, see below. Without it they are shown on the "
+        "pages only. It is read again when it changes.",
+    )
     failpoints: Path | None = Field(
         default=None, description="Folder of crash points for the chaos test; leave it unset anywhere else."
     )

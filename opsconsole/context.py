@@ -1,4 +1,4 @@
-"""What the frame of every page shows: navigation, role, theme, and deployments in trouble. At most five queries."""
+"""What the frame of every page shows: navigation, role, theme, and deployments in trouble. At most eight queries."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from django.utils import timezone
 
 from accounts import queries, sessions
 from accounts.roles import Role
+from alerts import queries as alert_queries
 from deployments.approvals import count_waiting_for
 from deployments.models import Deployment, VerdictRow
 from deployments.states import ACTIVE, Status
+from trading import stop_pages
 
 VERSION = "0.1.0"
 THEMES = (("auto", "Auto", "sun-moon"), ("light", "Light", "sun"), ("dark", "Dark", "moon"))
@@ -23,14 +25,20 @@ THEME_COOKIE = "opsc_theme"
 NAV = (
     ("Overview", "/", "layout-dashboard", "o"),
     ("Deployments", "/deployments/", "rocket", "d"),
+    ("Trading", "/positions/", "chart-candlestick", "t"),
+    ("Breakers", "/breakers/", "zap", "b"),
+    ("Alerts", "/alerts/", "bell", "w"),
     ("Environments", "/environments/", "server", "e"),
     ("Approvals", "/approvals/", "stamp", "a"),
     ("Releases", "/releases/", "package", "r"),
+    ("Databases", "/databases/", "database", ""),
     ("Audit", "/audit/", "scroll-text", "u"),
     ("People", "/people/", "users", ""),
     ("API", "/api/docs/", "braces", ""),
 )
 """Word, address, icon, and the key after ``g``; the first four stand in the bar of a phone."""
+ALSO = {"/positions/": ("/orders/",), "/approvals/": ("/clearances/",)}
+"""Further addresses that belong to an entry."""
 ADMINS_ONLY = frozenset({"/people/"})
 SHOWN_TROUBLES = 3
 
@@ -85,7 +93,7 @@ class Frame:
         """The entries, the one of this page marked."""
         path = self._request.path
         return [
-            NavItem(word, href, icon, key, path == href if href == "/" else path.startswith(href))
+            NavItem(word, href, icon, key, path == "/" if href == "/" else path.startswith((href, *ALSO.get(href, ()))))
             for word, href, icon, key in NAV
             if href not in ADMINS_ONLY or self.role == Role.ADMIN
         ]
@@ -114,6 +122,16 @@ class Frame:
     def keys_due(self) -> int:
         """How many API keys of this person end soon and have no newer one yet. One query."""
         return queries.keys_due().filter(owner=self._request.user.pk).count() if self.entered else 0
+
+    @cached_property
+    def alerts(self) -> alert_queries.Waiting:
+        """How many alerts that this person sees nobody has acknowledged. One query."""
+        return alert_queries.waiting_for(self._request.user) if self.entered else alert_queries.Waiting()
+
+    @cached_property
+    def kill(self) -> stop_pages.KillFrame:
+        """The kill switch: where this person may press it, and where it is engaged. Two queries."""
+        return stop_pages.frame(self._request.user) if self.entered else stop_pages.KillFrame()
 
     @cached_property
     def oidc_label(self) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from django.db import DatabaseError, close_old_connections, connection
 
+from alerts import sending
 from deployments.due import DueWork
 from deployments.guard import Guard
 from deployments.models import Deployment
@@ -18,12 +19,19 @@ from deployments.trades import TradeReader
 from environments.models import Environment
 from environments.reconcile import reconcile
 from environments.sampling import Plan, Sampler, plans
+from trading.breaker_watch import BreakerWatch
+from trading.carrying_out import ClearanceWatch
+from trading.stop_watch import StopWatch
 
 logger = logging.getLogger(__name__)
 
 DUE_SECONDS = 0.1
 RECONCILE_SECONDS = 0.7
 TRADES_SECONDS = 1.0
+BREAKERS_SECONDS = 1.0
+CLEARANCES_SECONDS = 0.5
+ALERTS_SECONDS = 5.0
+"""Celery sends an alert at once; this finds it when the broker is dead."""
 
 
 class Monitor:
@@ -40,6 +48,10 @@ class Monitor:
             ("due", due.look, DUE_SECONDS),
             ("reconcile", reconcile_all, RECONCILE_SECONDS),
             ("trades", TradeReader().look, TRADES_SECONDS),
+            *StopWatch().loops(),
+            ("breakers", BreakerWatch().look, BREAKERS_SECONDS),
+            ("clearances", ClearanceWatch().look, CLEARANCES_SECONDS),
+            ("alerts", sending.send_all, ALERTS_SECONDS),
         ]
         threads = [threading.Thread(target=self._repeat, args=loop, name=loop[0], daemon=True) for loop in loops]
         for thread in threads:

@@ -118,6 +118,15 @@ CELERY_BEAT_SCHEDULE = {
     "remind-of-due-keys": {"task": "accounts.tasks.remind_of_due_keys", "schedule": 3600.0},
     "prune-sign-ins": {"task": "accounts.tasks.prune_sign_ins", "schedule": 3600.0},
     "prune-samples": {"task": "environments.tasks.prune_samples", "schedule": 60.0},
+    "repeat-alerts": {"task": "alerts.tasks.repeat", "schedule": 30.0, "options": {"expires": 30}},
+    "alert-of-due-keys": {"task": "alerts.tasks.remind_of_keys", "schedule": 600.0, "options": {"expires": 600}},
+    "check-positions": {"task": "trading.tasks.check_positions", "schedule": 60.0, "options": {"expires": 50}},
+    "look-at-databases": {
+        "task": "trading.database_tasks.look_at_databases",
+        "schedule": 5.0,
+        "options": {"expires": 5},
+    },
+    "prune-comparisons": {"task": "trading.tasks.prune_comparisons", "schedule": 3600.0},
 }
 CHANNEL_LAYERS = {
     "default": {
@@ -146,6 +155,8 @@ OIDC_USERNAME_CLAIM, OIDC_STRONG_AMR = CONFIG.oidc_username_claim, CONFIG.oidc_s
 AUDIT_SIGNING_KEY = CONFIG.audit_signing_key or CONFIG.var / "audit" / "signing_key.pem"
 AUDIT_CHECKPOINTS = CONFIG.audit_checkpoints or CONFIG.var / "audit" / "checkpoints.jsonl"
 AUDIT_COPY_COMMAND = CONFIG.audit_copy_command
+
+ALERT_CHANNELS = CONFIG.alert_channels
 
 # --- What a browser may do ------------------------------------------------------------------------------------
 X_FRAME_OPTIONS = "DENY"
@@ -197,14 +208,22 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"plain": {"()": "opsconsole.logs.Formatter"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "plain"},
+        "nowhere": {"class": "logging.NullHandler"},
+    },
     "root": {"handlers": ["console"], "level": CONFIG.log_level},
     "loggers": {
         "django.server": {"level": "WARNING"},
         "httpx": {"level": "WARNING"},
+        # What Apprise and the library below it say may hold the address of a channel, and that is a secret.
+        "apprise": {"handlers": ["nowhere"], "propagate": False},
+        "urllib3": {"level": "ERROR"},
         "uvicorn.access": {"level": "WARNING"},
     },
 }
 
+OPSC_STOPS = CONFIG.var / "stops"
+"""Of each environment: the kill switch's latch, snapshot and journals (trading/stop_files.py)."""
 OPSC_ORIGIN = CONFIG.public_origin
 OPSC_IS_LOOPBACK = CONFIG.host in LOOPBACK_HOSTS and set(ALLOWED_HOSTS) <= LOOPBACK_HOSTS

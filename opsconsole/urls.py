@@ -7,10 +7,13 @@ from drf_spectacular.views import SpectacularAPIView
 from accounts.api.step_up import urlpatterns as step_up_routes
 from accounts.api.urls import urlpatterns as account_routes
 from accounts.permissions import PUBLIC
+from alerts.api.urls import urlpatterns as alert_routes
 from audit.api.urls import urlpatterns as audit_routes
 from deployments.api.urls import urlpatterns as deployment_routes
 from environments.api.urls import urlpatterns as environment_routes
 from opsconsole import api_docs, errors_views, health
+from trading.api.stops import AdminPressView
+from trading.api.urls import urlpatterns as trading_routes
 
 
 class SchemaView(SpectacularAPIView):
@@ -20,7 +23,15 @@ class SchemaView(SpectacularAPIView):
     authentication_classes = ()
 
 
-api_routes = [*account_routes, *step_up_routes, *environment_routes, *deployment_routes, *audit_routes]
+api_routes = [
+    *account_routes,
+    *step_up_routes,
+    *environment_routes,
+    *deployment_routes,
+    *audit_routes,
+    *alert_routes,
+    *trading_routes,
+]
 
 urlpatterns = [
     path("livez", health.livez, name="livez"),
@@ -29,10 +40,13 @@ urlpatterns = [
     path("api/v1/", include((api_routes, "api"))),
     path("api/schema/", SchemaView.as_view(), name="schema"),
     path("api/docs/", login_not_required(api_docs.page), name="api_docs"),
+    path("admin/emergency-stop", AdminPressView.as_view(), name="admin-emergency-stop"),
     path("", include("accounts.urls")),
     path("", include("accounts.people_urls")),
     path("", include("environments.urls")),
     path("", include("audit.urls")),
+    path("", include("alerts.urls")),
+    path("", include("trading.urls")),
     path("", include("deployments.urls")),
     path("", include("opsconsole.styleguide_urls")),
 ]

@@ -31,10 +31,20 @@ COMMANDS = {
     "resume": ("acts", "Go on after a hold"),
     "abort": ("acts", "Stop before the promotion"),
     "rollback": ("rollback", "Return to the earlier release, and see it done"),
+    "emergency-stop": ("emergency", "Stop trading now: the kill switch; needs no console"),
     "approvals": ("approvals", "Requests that wait for another person"),
     "approve": ("approvals", "Approve a request of somebody else"),
     "reject": ("approvals", "Reject a request"),
     "withdraw": ("approvals", "Take back a request of your own"),
+    "alerts": ("alerts", "What somebody has to know; acknowledge it"),
+    "positions": ("positions", "Open positions: what the system keeps, what the exchange says"),
+    "orders": ("positions", "Open orders of both"),
+    "close": ("positions", "Close one position, also directly at the exchange"),
+    "cancel": ("positions", "Cancel orders, also directly at the exchange"),
+    "reconcile": ("positions", "Compare positions with the exchange, take over the exchange's"),
+    "breaker": ("breaker", "Circuit breakers: show, open, answer, reset"),
+    "trading": ("trading", "Leave to trade again: ask, approve, reject"),
+    "db": ("db", "The trading system's database: list, backup, verify, restore"),
     "audit": ("audit", "Who did what, when, and why"),
     "keys": ("keys", "API keys: list, create, rotate, revoke"),
     "completion": ("shell", "Completion for bash, zsh or fish"),
@@ -43,9 +53,10 @@ COMMANDS = {
 """Name of each command, its file in ``opsctl/commands``, and its line in the list of commands."""
 SECTIONS = {
     "Sign in": ("login", "logout", "whoami"),
-    "Look": ("status", "releases", "watch", "audit"),
+    "Look": ("status", "releases", "watch", "alerts", "audit"),
     "Deploy": ("deploy", "promote", "hold", "resume"),
-    "Safety": ("abort", "rollback"),
+    "Safety": ("emergency-stop", "abort", "rollback"),
+    "Trading": ("positions", "orders", "close", "cancel", "reconcile", "breaker", "trading", "db"),
     "Approvals": ("approvals", "approve", "reject", "withdraw"),
     "More": ("keys", "completion", "version"),
 }
@@ -76,7 +87,7 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"opsctl.commands.{COMMANDS[cmd_name][0]}")
-        found: click.Command = getattr(module, cmd_name)
+        found: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return found
 
     def resolve_command(

@@ -69,6 +69,12 @@ def _waiting(ctx: click.Context) -> list[dict[str, Any]]:
     return _asked(ctx, "approvals/", state="waiting")
 
 
+def alerts(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Numbers of the alerts that nobody has acknowledged."""
+    found = _asked(ctx, "alerts/", state="waiting", page_size=20)
+    return _items([(str(one["id"]), f"{one['severity']}: {one['title']}") for one in found], incomplete)
+
+
 def keys(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Prefixes of one's own keys."""
     return _items([(one["prefix"], one["name"]) for one in _asked(ctx, "keys/")], incomplete)

@@ -143,8 +143,8 @@ def read_contexts(path: Path) -> tuple[str, dict[str, Context]]:
     except (OSError, ValueError) as error:
         raise UsageProblem(f"The settings file {path} cannot be read: {error}.") from None
     tables = data.get("contexts", {})
-    if not isinstance(tables, dict) or set(data) - {"default", "contexts"}:
-        raise UsageProblem(f"{path}: write default = NAME and tables [contexts.NAME], nothing else.")
+    if not isinstance(tables, dict) or set(data) - {"default", "contexts", "stops"}:
+        raise UsageProblem(f"{path}: write default = NAME, stops = FOLDER and tables [contexts.NAME], nothing else.")
     return str(data.get("default", "")), {name: _context(path, name, table) for name, table in tables.items()}
 
 

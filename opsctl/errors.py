@@ -19,6 +19,8 @@ class Exit(IntEnum):
     UNREACHABLE = 6
     WAITING = 7
     TIMEOUT = 8
+    NOT_FLAT = 9
+    UNCONFIRMED = 10
     INTERRUPTED = 130
 
 
@@ -32,6 +34,8 @@ EXIT_WORDS = {
     Exit.UNREACHABLE: "the console cannot be reached, or has an error of its own",
     Exit.WAITING: "it waits for an approval",
     Exit.TIMEOUT: "not within the time that was given",
+    Exit.NOT_FLAT: "emergency stop: something is left at the exchange; the list says what",
+    Exit.UNCONFIRMED: "emergency stop: whether something is left, or somebody still trades, is not known",
     Exit.INTERRUPTED: "stopped by Ctrl-C",
 }
 

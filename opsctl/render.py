@@ -90,6 +90,37 @@ WORDS: dict[str, dict[str, Word]] = {
         "broken": Word("✗", "Chain BROKEN", "crit"),
         "unchecked": Word("?", "Chain not checked yet", "unknown"),
     },
+    "alert": {
+        "critical": Word("✗", "Critical", "crit"),
+        "warning": Word("!", "Warning", "warn"),
+    },
+    "alert_state": {
+        "open": Word("…", "Open", "info"),
+        "acknowledged": Word("✓", "Acknowledged", "plain"),
+        "over": Word("…", "Cause gone", "info"),
+        "cleared": Word("-", "Cleared", "plain"),
+    },
+    "breaker": {
+        "closed": Word("✓", "Closed", "plain"),
+        "open": Word("✗", "Open: trading stopped", "crit"),
+        "no_data": _NO_DATA,
+    },
+    "clearance": {
+        "waiting": Word("…", "Waiting for another person", "info"),
+        "approved": Word("●", "Approved, being done", "plain"),
+        "done": Word("✓", "Done", "plain"),
+        "failed": Word("✗", "Approved, but not done", "crit"),
+        "rejected": Word("✗", "Rejected", "plain"),
+        "withdrawn": Word("-", "Withdrawn", "plain"),
+        "fell": Word("!", "Fell", "warn"),
+        "expired": Word("!", "Expired", "warn"),
+    },
+    "database_run": {
+        "waiting": Word("…", "Waiting for a worker", "plain"),
+        "running": _RUNNING,
+        "succeeded": Word("✓", "Done", "plain"),
+        "failed": _FAILED,
+    },
     "key": {
         "usable": Word("✓", "Usable", "plain"),
         "due": Word("!", "Ends soon", "warn"),

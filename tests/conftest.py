@@ -33,6 +33,12 @@ def _plain_static_files(settings):
     }
 
 
+@pytest.fixture(autouse=True)
+def _stops_of_its_own(settings, tmp_path_factory, request):
+    """No test finds the kill switch engaged by another one."""
+    settings.OPSC_STOPS = tmp_path_factory.getbasetemp() / "stops" / str(abs(hash(request.node.nodeid)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _force_login_is_strong():
     """``Client.force_login`` signs in as with a passkey: an Admin's weaker session may do nothing at all.

@@ -5,5 +5,7 @@ class TradingConfig(AppConfig):
     name = "trading"
 
     def ready(self) -> None:
-        """Register this app's audited actions."""
-        from trading import audit  # noqa: F401
+        """Register this app's audited actions, and what hinders that trading is resumed."""
+        from trading import audit, clearance_checks, databases  # noqa: F401
+
+        clearance_checks.refuse_during(databases.restore_under_way)

@@ -1,5 +1,8 @@
 """The audited actions of this app."""
 
+from collections.abc import Iterable, Sequence
+
+from audit.intents import ends
 from audit.registry import register
 
 register(
@@ -20,6 +23,7 @@ register(
     orders__cancelled="Orders cancelled by hand",
     breaker__tripped="Circuit breaker tripped",
     breaker__tripped_by_hand="Circuit breaker tripped by hand",
+    breaker__validated="Questions before a reset answered",
     breaker__reset="Circuit breaker reset",
     positions__compared="Positions differ from the exchange",
     positions__adopted="Positions of the exchange taken over",
@@ -28,3 +32,14 @@ register(
     database__restore="Restore of a backup asked for",
     database__finished="Work on the database ended",
 )
+
+
+def _databases_under_way(keys: Sequence[str]) -> Iterable[str]:
+    """Of runs on a database, those that are not finished."""
+    from trading.models import DatabaseRun
+
+    return [str(pk) for pk in DatabaseRun.objects.under_way().filter(pk__in=keys).values_list("pk", flat=True)]
+
+
+for _act in ("database.backup", "database.verify", "database.restore"):
+    ends(_act, "database.finished", under_way=_databases_under_way)

@@ -20,7 +20,7 @@ import httpx
 import psycopg
 
 from environments.drivers.base import DriverError
-from opsconsole.bench import audit, audit_page, faults, gap, kills, probe, shifts
+from opsconsole.bench import audit, audit_page, faults, gap, kills, probe, shifts, stop
 from opsconsole.bench.bed import Bed, running_bed
 from opsconsole.bench.figures import Figure, table
 from opsconsole.config import ROOT
@@ -36,7 +36,11 @@ ON_BED: dict[str, Callable[[Bed], list[Figure]]] = {
     "gap": gap.measure,
 }
 """The measurements that need a running installation, in the order in which they are taken."""
-APART: dict[str, Callable[[], list[Figure]]] = {"audit": audit.measure, "audit_page": audit_page.measure}
+APART: dict[str, Callable[[], list[Figure]]] = {
+    "audit": audit.measure,
+    "audit_page": audit_page.measure,
+    "stop": stop.measure,
+}
 """Those that bring all they need with them."""
 NAMES = ("probe", *APART, *ON_BED)
 TROUBLE = (

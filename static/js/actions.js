@@ -3,13 +3,13 @@
 (() => {
   const { $, $$ } = window.opsc;
   const HOLD = 1500, AGAIN_MIN = 800, AGAIN_MAX = 10_000;
-  const say = (text) => window.opsc.say?.(text, 0);
+  const say = (text, urgent = false) => window.opsc.say?.(text, 0, urgent);
 
   // --- Dialogs. Without this script their links lead to ?confirm=<id>, where the server draws them open.
   function open(dialog, opener) {
     if (dialog.open) dialog.close();
     dialog.showModal();
-    const first = $("[autofocus], textarea, input:not([type=hidden]), select", dialog) || $("button", dialog);
+    const first = $("[data-first]", dialog) || $("[autofocus], textarea, input:not([type=hidden]), select", dialog) || $("button", dialog);
     first?.focus();
     dialog.addEventListener("close", () => { reset(dialog); if (opener?.isConnected) opener.focus(); }, { once: true });
   }
@@ -118,6 +118,7 @@
   document.addEventListener("submit", (event) => {
     const form = event.target;
     if (form.method !== "post") return;
+    if (form.matches("[data-kill]")) { event.preventDefault(); stopTrading(form); return; }
     const button = event.submitter || $("button[type=submit]", form);
     if (form.hasAttribute("aria-busy") || (event.submitter && event.submitter.getAttribute("aria-disabled") === "true")) { event.preventDefault(); return; }
     if (event.submitter?.matches("[data-hold]")) { event.preventDefault(); return; }
@@ -127,6 +128,52 @@
   window.addEventListener("pageshow", () => { // back from the next page: forms can be sent again
     for (const form of $$("form[aria-busy]")) { form.removeAttribute("aria-busy"); $$("[aria-busy]", form).forEach((element) => element.removeAttribute("aria-busy")); }
   });
+
+  // --- The kill switch: a plain POST that needs no socket. What it would do now is asked while its dialog is open.
+  const kill = document.getElementById("kill"), killForm = kill && $("form", kill);
+  function aimKill() {
+    const chosen = $("input[name=environment]:checked", killForm);
+    killForm.action = chosen.dataset.action;
+    $("[data-hold] span:not(.hold-fill)", killForm).textContent = `Hold 1.5 s to stop ${chosen.value}`;
+  }
+  let counting = 0;
+  async function countKill() {
+    clearTimeout(counting);
+    if (!kill.open) return;
+    try {
+      const answer = await fetch(killForm.dataset.now, { headers: { Accept: "application/json" }, credentials: "same-origin", signal: AbortSignal.timeout(3000) });
+      if (answer.ok) for (const [name, does] of Object.entries(await answer.json())) $$(`[data-kill-does="${name}"]`).forEach((element) => { element.textContent = does; });
+    } catch { /* the text says how old it is */ }
+    counting = setTimeout(countKill, 2000);
+  }
+  async function stopTrading(form) {
+    if (form.hasAttribute("aria-busy")) return;
+    form.setAttribute("aria-busy", "true");
+    const where = $("input[name=environment]:checked", form).value, button = $("[data-hold]", form), problem = $("[data-kill-problem]", form);
+    const show = (words) => { problem.hidden = false; $("p", problem).textContent = words; $("code", problem).textContent = `opsctl emergency-stop ${where}`; say(words, true); };
+    problem.hidden = true;
+    const slow = setTimeout(() => show("The console has not answered yet. It may have stopped trading all the same. Go on at the machine, without the console:"), 3000);
+    const words = { 401: "Your session has ended: sign in again.", 403: `You may not stop ${where}.`, 503: "The console's database does not answer, so it cannot tell who you are." };
+    try {
+      const answer = await fetch(form.action, { method: "POST", body: new FormData(form), headers: { Accept: "application/json" }, credentials: "same-origin" });
+      const json = answer.headers.get("Content-Type")?.includes("json") ? await answer.json() : {};
+      if (answer.status === 202) { location.assign(json.url); return; }
+      show(`Not stopped. ${json.detail || words[answer.status] || `The console answered ${answer.status}.`} Without the console:`);
+    } catch { show("The console does not answer. It may have stopped trading all the same. Without the console, at the machine:"); }
+    finally { clearTimeout(slow); }
+    form.removeAttribute("aria-busy");
+    tell(button, "rest");
+  }
+  if (kill) {
+    killForm.addEventListener("change", aimKill);
+    aimKill(); // the browser may have kept another choice
+    new MutationObserver(() => { if (kill.open) countKill(); }).observe(kill, { attributeFilter: ["open"] });
+    document.addEventListener("keydown", (event) => { // opens the dialog and never presses; also from within a field
+      if (!event.altKey || !event.shiftKey || event.ctrlKey || event.metaKey || event.code !== "KeyK" || event.repeat) return;
+      event.preventDefault();
+      if (!kill.open) open(kill, document.activeElement);
+    });
+  }
 
   // --- Filters send themselves when a choice is made with the pointer. With the keyboard each arrow is a choice: there the button sends.
   let byKey = false;

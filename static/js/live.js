@@ -4,6 +4,7 @@
 (() => {
   const { $, $$, now, learn, clockText, duration } = window.opsc;
   const topics = (document.body.dataset.topics || "").split(",").map((name) => name.trim()).filter(Boolean);
+  if (topics.length && $("#alerts-badge") && !topics.includes("alerts")) topics.push("alerts"); // the count in the header
   const SILENT = 15_000, SNAP = 250, POLL_AFTER = 60_000, POLL_EVERY = 10_000, MAX_OPS = 20;
   const SIGNED_OUT = 4401, NOT_ALLOWED = 4403;
 
@@ -89,8 +90,10 @@
       noticesTimer = 0;
       noticesAt = Date.now();
       const page = await getPage();
-      const fresh = page?.getElementById("troubles");
-      if (fresh) morph($("#troubles"), fresh);
+      for (const id of ["engaged", "troubles"]) {
+        const fresh = page?.getElementById(id);
+        if (fresh) morph(document.getElementById(id), fresh);
+      }
     }, Math.max(1000, noticesAt + 5000 - Date.now()));
   }
   async function getPage() {
@@ -129,7 +132,8 @@
   async function fetchInto(region, part) {
     const wait = () => { if (!reloads.has(part.id)) reloads.set(part.id, part); };
     try {
-      const answer = await fetch(part.reload, { headers: { Accept: "text/html" }, credentials: "same-origin" });
+      const answer = await fetch(part.reload + (region.dataset.query || ""), { // a page says what it shows of it
+        headers: { Accept: "text/html" }, credentials: "same-origin" });
       if (answer.redirected || answer.status === 401) return become("signedout");
       if (!answer.ok) return setTimeout(() => { wait(); later(); }, 2000);
       const text = await answer.text();
@@ -235,7 +239,7 @@
     const chip = $("#conn-text");
     if (chip.textContent !== words) chip.textContent = words;
     if (state === "lost" || state === "nodata")
-      $("#lost-text").textContent = `What you see is ${duration(seconds)} old. Abort, hold and roll back still work; promote and resume wait for live data.`;
+      $("#lost-text").textContent = `What you see is ${duration(seconds)} old. The kill switch, abort, hold and roll back still work; promote and resume wait for live data.`;
   }
   // Promote and resume rest on what is seen, so they wait; abort, hold and roll back lead to safety and stay.
   function risky() {

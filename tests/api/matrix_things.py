@@ -12,6 +12,7 @@ somebody who is not signed in): ``own`` is theirs, ``others`` is somebody else's
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -150,6 +151,136 @@ def approval(world: Any, route: str, thing: str, user: Any) -> tuple[Values, Val
         made = approval_actions.request(actor, place, world.release("v1.2.5"), "blue_green", "Because").approval
     seen = {"subject_hash": made.subject_hash} if "withdraw" not in route and "reject" not in route else {}
     return {"pk": made.pk, "name": "approve"}, {"reason": "Because", **seen}
+
+
+@of("kill-switch/", "api/v1/emergency-stops/", "api/v1/environments/<name>/emergency-stop/", "admin/emergency-stop")
+def emergency_stop(world: Any, route: str, thing: str, user: Any) -> tuple[Values, Values]:
+    """An environment without an exchange, and a stop pressed there a moment ago; outside of production a drill."""
+    from trading.models import EmergencyStop
+
+    body: Values = {"reason": "Because"} | ({"environment": thing} if route.startswith("admin/") else {})
+    body |= {"confirm": "STOP"} if route.startswith("kill-switch/") else {}
+    if thing not in world.environments:
+        return {"name": "not-there", "pk": uuid.uuid4()}, body
+    place = world.environments[thing]
+    type(place).objects.filter(pk=place.pk).update(exchange={})
+    made = EmergencyStop.objects.create(
+        environment=place, drill=thing == "staging", actor_name="Otto", via="page", pressed_at=timezone.now()
+    )
+    return {"name": thing, "pk": made.pk}, body
+
+
+@of(
+    "positions/<name>/",
+    "orders/<name>/",
+    "api/v1/environments/<name>/positions/",
+    "api/v1/environments/<name>/orders/",
+    "api/v1/environments/<name>/reconciliation/",
+)
+def by_hand(world: Any, route: str, thing: str, user: Any) -> tuple[Values, Values]:
+    """A position or an order of an environment without an exchange; the body takes over, or acts at the exchange."""
+    body: Values = {"reason": "Because"} | ({"symbols": "all"} if "reconciliation" in route else {"via": "exchange"})
+    if thing in world.environments:
+        place = world.environments[thing]
+        type(place).objects.filter(pk=place.pk).update(exchange={})
+    return {"name": thing if thing in world.environments else "not-there", "symbol": "BTC"}, body
+
+
+@of("alerts/", "api/v1/alerts/")
+def alert(world: Any, route: str, thing: str, user: Any) -> tuple[Values, Values]:
+    """An alert of an environment, or of none; the body of the form for many says when its page was drawn."""
+    from alerts.actions import raise_alert
+
+    body: Values = {"note": "I look"} | ({} if "<pk>" in route else {"drawn_at": timezone.now().isoformat(), "upto": 9})
+    if thing == "missing":
+        return {"pk": MISSING}, body
+    place = world.environments.get(thing)
+    made = raise_alert("mismatch", f"{thing}:BTC", severity="warning", title="BTC differs", environment=place)
+    return {"pk": made.pk}, body
+
+
+@of("breakers/", "api/v1/breakers/", "api/v1/environments/<name>/circuit-breaker/")
+def breaker_trip(world: Any, route: str, thing: str, user: Any) -> tuple[Values, Values]:
+    """A trip whose questions are answered; the body answers them once more."""
+    from trading import questions
+    from trading.models import BreakerTrip
+
+    keys = [one.key for one in questions.VALIDATION]
+    given = {key: {"answer": "yes", "note": "Looked"} for key in keys}
+    fields = {f"{name}-{key}": value for key, one in given.items() for name, value in one.items()}
+    body: Values = {"answers": given} if "validate" in route else {"reason": "Because"}
+    body = fields if route == "breakers/<pk>/validate/" else body
+    if thing not in world.environments:
+        return {"pk": MISSING, "name": "not-there"}, body
+    now = timezone.now()
+    made = BreakerTrip.objects.create(
+        environment=world.environments[thing],
+        instance_name=f"{thing}-blue-1",
+        reason_code="daily_loss",
+        tripped_at=now,
+        answers=questions.check(
+            questions.VALIDATION, {key: questions.Given("yes", "Looked") for key in keys}, {}, "Ada", now.isoformat()
+        ).answers,
+    )
+    return {"pk": made.pk, "name": thing}, body
+
+
+@of("kill-switch/stops/<pk>/release/")
+def release_of_a_stop(world: Any, route: str, thing: str, user: Any) -> tuple[Values, Values]:
+    """A stop, and a body that answers its questions but brings no proof."""
+    from trading import questions
+
+    values, body = emergency_stop(world, route, thing, user)
+    for one in questions.RELEASE:
+        body |= {f"answer-{one.key}": "yes", f"note-{one.key}": "Looked"}
+    return values, body
+
+
+@of("clearances/", "api/v1/clearances/")
+def clearance(world: Any, route: str, thing: str, user: Any) -> tuple[Values, Values]:
+    """A request for leave to trade in production: of who asks, or of somebody else. The body rejects or approves it."""
+    from datetime import timedelta
+
+    from trading import seen
+    from trading.clearance_subject import subject_hash
+    from trading.models import Clearance
+
+    body: Values = {"reason": "Because"}
+    if "<pk>" not in route:
+        asked = {"environment": thing, "kind": "resume"} if route.startswith("api/") else {}
+        return {"name": thing if thing in world.environments else "not-there"}, body | asked
+    owner = {"own": user, "others": _somebody_else(world, user)}.get(thing)
+    if owner is None:
+        return {"pk": MISSING, "name": "reject"}, body
+    facts = seen.look(world.environments["production"]).facts("resume")
+    made = Clearance.objects.create(
+        environment=world.environments["production"],
+        kind="resume",
+        facts=facts,
+        subject=subject_hash(facts),
+        reason="Because",
+        requested_by=owner,
+        expires_at=timezone.now() + timedelta(minutes=5),
+    )
+    return {"pk": made.pk, "name": "reject"}, body | ({"subject_hash": made.subject} if "approve" in route else {})
+
+
+@of("databases/", "api/v1/environments/<name>/database-runs/", "api/v1/database-runs/")
+def database_run(world: Any, route: str, thing: str, user: Any) -> tuple[Values, Values]:
+    """An environment with a database that nobody looks at, and a backup of it; the body asks for another one."""
+    from trading.models import DatabaseRun
+
+    body: Values = {"reason": "Because"} | ({"kind": "backup"} if route.startswith("api/") else {})
+    if thing not in world.environments:
+        return {"name": "not-there", "pk": uuid.uuid4()}, body
+    place = world.environments[thing]
+    found = {"url": "env:NOWHERE", "schema_name": "book", "folder": "/nowhere", "keep": 20}
+    type(place).objects.filter(pk=place.pk).update(database=found)
+    now, kept = timezone.now(), {"actor_name": "Ada", "reason": "Because", "path": "/nowhere/x.dump", "size": 1}
+    made = DatabaseRun.objects.create(
+        environment=place, kind="backup", status="succeeded", started_at=now, finished_at=now, **kept
+    )
+    return {"name": thing, "pk": made.pk}, body
 
 
 @of("people/")

@@ -38,6 +38,9 @@ KEYS: dict[str, dict[str, Any]] = {
 }
 """Keys of the Admin that are bounded; there is nothing like it in a browser."""
 
+BY_KEY = ("api/", "admin/")
+"""Below these a caller sends a key, elsewhere there is a session."""
+
 
 @dataclass
 class World:
@@ -64,7 +67,7 @@ class World:
         """A fresh client of a caller: with a key below ``api/``, else with a session."""
         if caller == "anonymous":
             return Client()
-        if route.startswith("api/") or caller == "expired":
+        if route.startswith(BY_KEY) or caller == "expired":
             return Client(headers={"Authorization": f"Bearer {self._bearers[caller]}"})
         client = Client()
         client.cookies["sessionid"] = self._cookies[caller]
@@ -85,7 +88,7 @@ class World:
             client = self.client(caller, route)
             if method == "GET":
                 status = client.get(url).status_code
-            elif route.startswith("api/"):
+            elif route.startswith(BY_KEY):
                 status = client.generic(method, url, json.dumps(body), content_type="application/json").status_code
             else:
                 status = getattr(client, method.lower())(url, body).status_code

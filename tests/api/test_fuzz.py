@@ -93,7 +93,11 @@ def _ask(operation, existing, headers) -> None:
         kind = sent.headers.get("Content-Type", "")
         with transaction.atomic():
             answer = client.generic(sent.method, sent.path_url, sent.body or b"", kind, headers=dict(sent.headers))
-        assert answer.status_code < 500, f"{sent.method} {sent.url} {sent.body!r}: {answer.content[:500]!r}"
+        # 502 unreachable is an answer about the outside, which does not run here, and no breakage of the console's own.
+        is_outside = answer.status_code == 502 and answer.json()["code"] == "unreachable"
+        assert answer.status_code < 500 or is_outside, (
+            f"{sent.method} {sent.url} {sent.body!r}: {answer.content[:500]!r}"
+        )
 
     client = Client()
     once()

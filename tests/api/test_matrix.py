@@ -12,7 +12,7 @@ import yaml
 from django.db import transaction
 from django.urls import URLResolver, get_resolver
 
-from tests.api.matrix_world import KEYS, PEOPLE, World, build
+from tests.api.matrix_world import BY_KEY, KEYS, PEOPLE, World, build
 
 pytestmark = pytest.mark.django_db
 MATRIX = yaml.safe_load((Path(__file__).parent / "matrix.yaml").read_text())
@@ -38,7 +38,7 @@ def routes(patterns=None, prefix: str = "") -> Iterator[str]:
 
 def expected(row: dict[str, int], route: str, method: str, thing: str) -> dict[str, int]:
     """The answers of a class at an address; for callers that it does not state, what ``matrix.yaml`` says on top."""
-    is_api, is_open = route.startswith("api/"), row["anonymous"] == row["admin"]
+    is_api, is_open = route.startswith(BY_KEY), row["anonymous"] == row["admin"]
     bounded = row["admin"] if method == "GET" or is_open or row["admin"] >= 400 else 403
     found = {
         **({"second": row["admin"]} if thing in ("own", "others") else {}),

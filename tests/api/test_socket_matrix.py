@@ -86,6 +86,9 @@ class Scene:
             name: make_deployment("watching", environment, release, admin)
             for name, environment in self.environments.items()
         }
+        self.clearances = {name: _clearance(environment, admin) for name, environment in self.environments.items()}
+        self.database_runs = {name: _database_run(place) for name, place in self.environments.items()}
+        self.stops = {name: _stop(environment) for name, environment in self.environments.items()}
         self.approvals = {name: _approval(deployment, admin) for name, deployment in self.deployments.items()}
 
     def topic(self, prefix: str, thing: str) -> str:
@@ -94,6 +97,14 @@ class Scene:
             return prefix
         if thing == "missing":
             return f"{prefix}.{MISSING}"
+        if prefix == "databases":
+            return f"databases.{self.environments[thing].pk}"
+        if prefix == "database":
+            return f"database.{self.database_runs[thing].pk}"
+        if prefix == "stop":
+            return f"stop.{self.stops[thing].pk}"
+        if prefix == "clearance":
+            return f"clearance.{self.clearances[thing].pk}"
         kinds = {"environment": self.environments, "deployment": self.deployments, "approval": self.approvals}
         return f"{prefix}.{kinds[prefix][thing].pk}"
 
@@ -112,6 +123,35 @@ def _too_old(client: Client) -> None:
     session = client.session
     session["opened_at"] -= 25 * 3600
     session.save()
+
+
+def _clearance(environment: Any, admin: Any) -> Any:
+    from datetime import timedelta
+
+    from django.utils import timezone
+
+    from trading.models import Clearance
+
+    ends = timezone.now() + timedelta(minutes=5)
+    return Clearance.objects.create(environment=environment, kind="resume", requested_by=admin, expires_at=ends)
+
+
+def _database_run(environment: Any) -> Any:
+    from trading.models import DatabaseRun
+
+    return DatabaseRun.objects.create(
+        environment=environment, kind="backup", status="succeeded", actor_name="Otto", reason="Test"
+    )
+
+
+def _stop(environment: Any) -> Any:
+    from django.utils import timezone
+
+    from trading.models import EmergencyStop
+
+    return EmergencyStop.objects.create(
+        environment=environment, actor_name="Otto", via="page", pressed_at=timezone.now(), reason="Test"
+    )
 
 
 def _approval(deployment: Any, admin: Any) -> Any:

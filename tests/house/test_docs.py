@@ -108,7 +108,7 @@ def test_every_api_address_is_described():
     routes = set()
     for route, _, methods in api_views():
         if route.startswith("api/v1/"):
-            plain = re.sub(r"\(\?P<(\w+)>[^)]*\)", r"{\1}", route).replace("{pk}", "{id}")
+            plain = re.sub(r"\(\?P<(\w+)>[^)]*\)|<\w+:(\w+)>", r"{\1\2}", route).replace("{pk}", "{id}")
             address = "/" + re.sub(r"[\^$]|\\Z", "", plain)
             routes |= {f"{method.upper()} {address}" for method in methods if method != "head"}
     described = set(re.findall(r"^### `([A-Z]+ /api/v1/\S*)`", (ROOT / "docs/api.md").read_text(), re.MULTILINE))

@@ -44,7 +44,7 @@ def test_a_dropped_connection_is_said_and_caught_up(visitor, scene):
     ada.sees_live()
     line.cut()
     expect(ada.chip).to_contain_text("Disconnected", timeout=PATIENCE)
-    expect(page.locator("#lost")).to_contain_text("Abort, hold and roll back still work")
+    expect(page.locator("#lost")).to_contain_text("kill switch, abort, hold and roll back still work")
     expect(page.locator("#status [data-asof]")).to_contain_text(re.compile(r"as of \d\d:\d\d:\d\d UTC"))
     promote = page.locator("#actions").get_by_role("link", name=f"Promote {new}")
     expect(promote).to_have_attribute("aria-disabled", "true")

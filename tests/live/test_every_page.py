@@ -30,6 +30,8 @@ PAGES = (  # those of sign-in and of approvals are examined where they are walke
     "/deployments/new/",
     "/releases/",
     "/releases/v1.2.6/",
+    "/alerts/",
+    "/kill-switch/",
     "/audit/",
     "/people/",
     "/people/invite/",

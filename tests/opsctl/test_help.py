@@ -25,7 +25,7 @@ PATIENT = {"OPSCTL_COMPLETION_SECONDS": "30"}
 def leaves() -> list[tuple[str, click.Command]]:
     found = []
     for name, (module, _) in COMMANDS.items():
-        command = getattr(import_module(f"opsctl.commands.{module}"), name)
+        command = getattr(import_module(f"opsctl.commands.{module}"), name.replace("-", "_"))
         inner = command.commands.items() if isinstance(command, click.Group) else [("", command)]
         found += [(f"{name} {sub}".strip(), one) for sub, one in inner]
     return found

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from audit.models import Record
+from deployments import breaches
 from deployments.models import Deployment
 from tests.pages import stories
 from tests.pages.test_live_page import words
@@ -42,11 +43,12 @@ def test_empty_pages_say_what_that_means(address, browser, person, db):
 
 def test_the_overview_shows_what_asks_for_a_decision(browser, admin, story):
     deployment = story("recommended")
+    breaches.decision_wanted(deployment, "Latency: p99 61.2 ms is 6.1 × baseline")
     text = words(browser(admin).get("/"))
     assert "1 under way" in text and "1 open alerts" in text
     assert f"Deploy {deployment.pk}: v1.2.4 to v1.2.5, production" in text
     assert "Recommended: roll back" in text
-    assert "p99 61.2 ms is 6.1 × baseline" in text
+    assert "p99 61.2 ms is 6.1 × baseline" in text and "v1.2.5 is beyond a limit: decide" in text
 
 
 def test_the_overview_when_nothing_runs_names_the_last_one(browser, admin, story):
@@ -58,7 +60,7 @@ def test_the_overview_when_nothing_runs_names_the_last_one(browser, admin, story
 
 @pytest.mark.parametrize(
     ("address", "count"),
-    [("/", 25), ("/deployments/", 11), ("/releases/", 12), ("/environments/", 13), ("/audit/", 15)],
+    [("/", 30), ("/deployments/", 14), ("/releases/", 15), ("/environments/", 16), ("/audit/", 18)],
 )
 def test_query_counts(address, count, browser, admin, story, staging, production, versions, django_assert_num_queries):
     story("recommended")

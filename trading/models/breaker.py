@@ -8,6 +8,16 @@ from django.db import models
 from environments.models import Environment, Instance
 
 
+class BreakerTripQuerySet(models.QuerySet["BreakerTrip"]):
+    def visible_to(self, user) -> BreakerTripQuerySet:  # type: ignore[no-untyped-def]
+        """Those of the environments that a person may see."""
+        return self.filter(environment__in=Environment.objects.visible_to(user).values("pk"))
+
+    def open(self) -> BreakerTripQuerySet:
+        """Those that are not reset."""
+        return self.filter(reset_at=None)
+
+
 class BreakerTrip(models.Model):
     """From the trip to the reset. At most one is open for each instance."""
 
@@ -20,10 +30,19 @@ class BreakerTrip(models.Model):
     threshold = models.CharField(max_length=60, blank=True)
     tripped_at = models.DateTimeField()
     seen_at = models.DateTimeField(auto_now_add=True)
+    tripped_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="Who opened it by hand; null when the trading system did.",
+    )
     answers = models.JSONField(default=list, help_text="The validation before the reset: question, answer, note, seen.")
     reset_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
     reset_at = models.DateTimeField(null=True)
     reset_reason = models.TextField(blank=True)
+
+    objects = BreakerTripQuerySet.as_manager()
 
     class Meta:
         ordering = ("-tripped_at",)
@@ -35,3 +54,8 @@ class BreakerTrip(models.Model):
 
     def __str__(self) -> str:
         return f"{self.instance_name} {self.reason_code}"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is not reset."""
+        return self.reset_at is None

@@ -15,6 +15,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from alerts.channels import Channel, Repeat
 from environments.definition import (
     DatabaseDefinition,
     DriverDefinition,
@@ -88,6 +89,13 @@ What each rule finds, and with which certainty, is told in
 RULE_FIELDS = """\
 `minimum` counts what a rate is made of; below it the verdict is `no_data`. A rule of your own has these members:
 """
+CHANNELS = """\
+## The channels of alerts
+
+One YAML file, named by `OPSC_ALERT_CHANNELS`, with a list of `channels` (`alerts/channels.py`). `manage.py
+alert_channels --check` says what is wrong with it, `--test NAME` sends a message on one of them.
+`demo/alert-channels.yaml` is the commented example.
+"""
 
 
 class Command(BaseCommand):
@@ -113,6 +121,7 @@ def reference() -> str:
         parts += [f"### {title}\n", table(model)]
     parts += [POLICY, table(Policy), APPROVAL, table(ApprovalPolicy)]
     parts += [RULES, _default_rules(), RULE_FIELDS, table(RuleSpec)]
+    parts += [CHANNELS, "### `channels[]`\n", table(Channel), "### `repeat`\n", table(Repeat)]
     return "\n".join(parts)
 
 
@@ -202,7 +211,7 @@ def default(field: FieldInfo) -> str:
         value = str(value).lower()
     if field.annotation is float:
         return f"`{value:g}` ({seconds_in_words(value)})" if value > 60 else f"`{value:g}`"
-    return f"`{','.join(value) if isinstance(value, list) else value}`"
+    return f"`{','.join(value) if isinstance(value, list | tuple) else value}`"
 
 
 def _default_rules() -> str:
