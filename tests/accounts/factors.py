@@ -21,7 +21,7 @@ SEED = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 
 def give_second_factor(user: Any) -> None:
     """A passkey that nobody holds, and an authenticator app with a seed that the tests know."""
-    Passkey.objects.create(user=user, name="Laptop", credential_id=f"cred-{user.pk}", public_key=b"key")
+    Passkey.objects.create(user=user, name="Laptop", credential_id=f"cred-{user.pk:011}", public_key=b"key")
     AuthenticatorApp.objects.create(user=user, seed=totp.encrypt(SEED), confirmed_at=timezone.now())
 
 

@@ -44,7 +44,7 @@ def test_clopper_pearson_upper_has_its_coverage_exactly(n, data, gamma):
     k = data.draw(st.integers(0, min(n - 1, 2000)))
     bound = clopper_pearson_upper(k, n, gamma)
     assert bound > k / n
-    assert binomial_cdf(k, n, bound) == pytest.approx(gamma, rel=1e-4)
+    assert binomial_cdf(k, n, bound) == pytest.approx(gamma, rel=1e-3)
 
 
 @pytest.mark.parametrize(("k", "n", "gamma"), [(-1, 5, 0.1), (6, 5, 0.1), (1, 5, 0.0), (1, 5, 1.0)])

@@ -91,7 +91,7 @@ def passkey(world: Any, route: str, thing: str, user: Any) -> tuple[Values, Valu
     owner = {"own": user, "others": _somebody_else(world, user)}.get(thing)
     if owner is None:
         return {"pk": MISSING}, {}
-    made = owner.passkeys.create(name="Key", credential_id=f"matrix-{owner.pk}", public_key=b"key")
+    made = owner.passkeys.create(name="Key", credential_id=f"matrix-{owner.pk:09}", public_key=b"key")
     return {"pk": made.pk}, {"reason": "Because"}
 
 

@@ -63,7 +63,8 @@ def halt(
                 post("halted", by="state")
                 return
             raise HaltError("it took the halt, but its state does not say halted and latched")
-        except HaltError as error:
+        except Exception as failed:  # whatever it is, it is said, and tried again
+            error = failed if isinstance(failed, HaltError) else HaltError(f"{type(failed).__name__}: {failed}")
             # A moment later: the supervisor's answer takes computing time that the first writes need now.
             if error.nobody and not over.wait(ASIDE) and has_no_process():
                 post("halted", by="process")

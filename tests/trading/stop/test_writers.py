@@ -158,3 +158,14 @@ def test_new_orders_after_the_halt_end_the_slots(
     outcome = world.stop(FAST)
     assert outcome.outcome == "FLAT" and world.left() == (0, 0)
     assert "new orders after the halt" in world.entries(outcome, "stopping_slots")[0]["why"]
+
+
+def test_an_address_that_is_wrong_is_said(world_of: Callable[..., World], tmp_path: Path):
+    token = tmp_path / "token"
+    token.write_text("t")
+    wrong = InstanceSettings("wrong-1", "blue", "http://127.0.0.1:99999", f"file:{token}")
+    missing = InstanceSettings("wrong-2", "green", "http://127.0.0.1:1", "file:/nowhere/token")
+    outcome = world_of(wrong, missing).stop(replace(FAST, first_outcome=0.5, give_up=0.8))
+    errors = {row["instance"]: row["error"] for row in outcome.state.remaining["writers"]}
+    assert outcome.outcome == "UNCONFIRMED"
+    assert "Port out of range" in errors["wrong-1"] and "/nowhere/token" in errors["wrong-2"]
