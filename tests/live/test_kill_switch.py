@@ -81,7 +81,7 @@ def test_pressed_again_with_the_pointer_and_by_bare_clicks(width, visitor, scene
     page.locator("#kill-open").click()
     dialog = page.locator("dialog#kill:modal")
     dialog.get_by_role("radio", name="staging").check()
-    dialog.get_by_label("Reason").select_option("Prices or data are wrong")
+    dialog.get_by_label("Why").select_option("Prices or data are wrong")
     button = dialog.get_by_role("button", name="Hold 1.5 s to stop staging")
     otto.hold(button, 400)
     expect(dialog.locator("[data-hold-hint]")).to_contain_text("Released early: nothing was done.")

@@ -185,13 +185,13 @@ class ClearanceViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
             made = clearances.request_resume(from_request(request), environment, wanted["reason"])
         return self._shown(made, status.HTTP_201_CREATED)
 
-    @extend_schema(summary="Show a request", responses={200: ClearanceSerializer, **problems(404)})
+    @extend_schema(summary="Show a request for leave to trade", responses={200: ClearanceSerializer, **problems(404)})
     def retrieve(self, request: Request, pk: str) -> Response:
         """Where it stands, and what was read back."""
         return self._shown(self.get_object())
 
     @extend_schema(
-        summary="Approve a request",
+        summary="Give leave to trade",
         description="It is carried out at once, and read back: done_at or failed_at tell. Nobody approves an own "
         "request. Approving a release takes a fresh proof, so no API key can do it.",
         request=ClearanceApproveSerializer,
@@ -208,7 +208,7 @@ class ClearanceViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
         return self._shown(clearances.approve(from_request(request), found, wanted["subject_hash"], reason))
 
     @extend_schema(
-        summary="Reject a request",
+        summary="Refuse leave to trade",
         request=ClearanceRejectSerializer,
         parameters=[IDEMPOTENCY_KEY],
         responses={200: ClearanceSerializer, **problems(400, 403, 404, 409, 422)},
@@ -221,7 +221,7 @@ class ClearanceViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
         return self._shown(clearances.reject(from_request(request), found, wanted["reason"]))
 
     @extend_schema(
-        summary="Withdraw a request",
+        summary="Take back a request for leave to trade",
         request=ClearanceWithdrawSerializer,
         parameters=[IDEMPOTENCY_KEY],
         responses={200: ClearanceSerializer, **problems(400, 403, 404, 409, 422)},
