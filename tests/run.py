@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -19,11 +18,12 @@ CHECKS = {
     "types": [BIN / "mypy", *PACKAGES],
     "imports": [BIN / "lint-imports"],
 }
-BROWSER = ["tests/live", "-s"]
-"""A whole installation and a browser; beside it, since it mostly waits:"""
-UNITS = ["-n", "2", "--dist", "loadfile", "tests", "--ignore=tests/live", "--ignore=tests/chaos"]
-CHAOS = ["tests/chaos", "-s"]
-"""An installation whose parts are killed; alone, since it is about time."""
+PARTS = (
+    # Three on two cores: many of these wait for processes and for the database.
+    ["-n", "3", "--dist", "loadfile", "tests", "--ignore=tests/live", "--ignore=tests/chaos"],
+    # These run a whole installation each and judge latencies, so one after the other, and nothing beside them.
+    ["tests/live", "tests/chaos", "-s"],
+)
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -40,18 +40,10 @@ def main() -> int:
         return 0
     if not ensure_chromium():
         return 1
-    with tempfile.TemporaryFile("w+") as said:
-        browser = subprocess.Popen(pytest(BROWSER), cwd=ROOT, stdout=said, stderr=subprocess.STDOUT)
-        status = subprocess.run(pytest(UNITS), cwd=ROOT, check=False).returncode
-        status |= browser.wait()
-        said.seek(0)
-        print(said.read(), flush=True)
-    return status | subprocess.run(pytest(CHAOS), cwd=ROOT, check=False).returncode
-
-
-def pytest(arguments: list[str]) -> list[str]:
-    """The command of one part of the tests."""
-    return [sys.executable, "-m", "pytest", *arguments]
+    status = 0
+    for arguments in PARTS:
+        status |= subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, check=False).returncode
+    return status
 
 
 def ensure_chromium() -> bool:
