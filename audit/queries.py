@@ -285,7 +285,9 @@ class Search:
             with transaction.atomic():
                 with connection.cursor() as cursor:
                     cursor.execute(f"SET LOCAL statement_timeout = {milliseconds:d}")
-                return self._collect(span, order, limit)
+                    found = self._collect(span, order, limit)
+                    cursor.execute("SET LOCAL statement_timeout TO DEFAULT")  # a transaction around this goes on
+                return found
         except OperationalError as error:
             if isinstance(error.__cause__, QueryCanceled):
                 raise TakesLonger(newest) from None

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from accounts.limits import Limits
@@ -192,3 +192,11 @@ def test_a_text_that_takes_too_long_is_said_to_and_not_called_absent(records, mo
     assert raised.value.found == []
     assert [record.pk for record in search.page(51)] == [long_ago.pk], "without a limit everything is searched"
     assert [record.pk for record in search.page(51, milliseconds=60_000)] == [long_ago.pk]
+
+
+def test_the_time_limit_ends_with_the_search(records):
+    with transaction.atomic():
+        Search.of(Reader(None), Filter(q="nothing of this kind")).page(51, milliseconds=5_000)
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW statement_timeout")
+            assert cursor.fetchone() == ("0",)
