@@ -263,11 +263,11 @@ def running_of(rows: Iterable[EmergencyStop]) -> frozenset[UUID]:
 
 
 def summary_of(row: EmergencyStop, running: frozenset[UUID]) -> dict[str, Any]:
-    """A stop as the API lists it."""
-    page = _from_row(row, running)
+    """A stop as the API lists it: one that goes on as its journal tells it, which is ahead of the row."""
+    shown = page(row) if row.pk in running else _from_row(row, running)
     names = ("id", "environment", "drill", "actor", "via", "reason", "pressed_at", "outcome", "running")
     times = ("halted_at", "clean_at", "flat_at", "released_at", "released_by")
-    return {name: getattr(page, name) for name in (*names, *times)}
+    return {name: getattr(shown, name) for name in (*names, *times)}
 
 
 def find(user: Any, pk: UUID) -> Found | None:
