@@ -29,6 +29,23 @@ class InsufficientScope(Forbidden):
         super().__init__(actor, permission, f"{words} with this API key", environment, who)
 
 
+class OwnRequest(Forbidden):
+    """The actor asked for this, so somebody else must decide. HTTP 403."""
+
+    code = "own_request"
+
+    def __init__(self, actor: Actor, permission: str, environment: str) -> None:
+        super().__init__(actor, permission, "decide on an own request", environment, "another person")
+        self.args = ("You asked for this; another person must approve.",)
+
+
+class NotYours(Forbidden):
+    """Somebody else asked for this; it can be rejected, not withdrawn. HTTP 403."""
+
+    def __init__(self, actor: Actor, permission: str, environment: str, requested_by: str) -> None:
+        super().__init__(actor, permission, "withdraw the request of somebody else", environment, requested_by)
+
+
 class LastAdmin(Exception):
     """Nobody would be Admin any more, so nobody could change that again. HTTP 409."""
 

@@ -11,9 +11,10 @@ from django.db.models import F
 from django.utils import timezone
 
 import alerts.audit  # noqa: F401  registers the action names
+from accounts.domain import InvalidRequest
 from accounts.use_case import use_case
 from alerts import events
-from alerts.errors import BecameCritical, InvalidRequest
+from alerts.errors import BecameCritical
 from alerts.models import Alert
 from alerts.permissions import require_acknowledge
 from audit.actions import record

@@ -14,9 +14,10 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.actors import from_request
+from accounts.domain import InvalidRequest
 from accounts.errors import Forbidden
 from alerts import actions, filters, pages, permissions, queries
-from alerts.errors import BecameCritical, InvalidRequest
+from alerts.errors import BecameCritical
 from alerts.filters import Filter
 from alerts.models import Alert
 

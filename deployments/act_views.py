@@ -13,12 +13,13 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from accounts.actors import from_request
+from accounts.domain import InvalidRequest
 from accounts.errors import Forbidden
 from accounts.roles import DEPLOY, roles_with
 from deployments import actions
 from deployments.acts import ACTS, Attempt
 from deployments.approvals import startable_ids, starts_directly
-from deployments.errors import Blocked, InvalidRequest, PreflightFailed, WrongState
+from deployments.errors import Blocked, PreflightFailed, WrongState
 from deployments.forms import ActForm, StartForm
 from deployments.models import Deployment
 from deployments.pages import running_versions

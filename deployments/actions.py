@@ -10,13 +10,14 @@ from datetime import datetime
 
 from django.db import transaction
 
+from accounts.domain import InvalidRequest
 from accounts.roles import DEPLOY, REQUEST
 from accounts.use_case import use_case
 from audit.actions import record
 from audit.actors import Actor
 from deployments import approval_actions, breaches, events, preflight, releases, starting
 from deployments.clock import db_now
-from deployments.errors import InvalidRequest, WrongState
+from deployments.errors import WrongState
 from deployments.models import Deployment, Release
 from deployments.planning import add_steps, plan_input, skip_open_steps
 from deployments.starting import clean_reason

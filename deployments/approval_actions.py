@@ -12,6 +12,8 @@ from datetime import timedelta
 from functools import wraps
 from typing import Any, ParamSpec
 
+from accounts.domain import InvalidRequest, NotWaiting, RequestExpired, SubjectChanged
+from accounts.errors import NotYours, OwnRequest
 from accounts.roles import APPROVE, REQUEST
 from accounts.use_case import use_case
 from audit.actions import record
@@ -19,7 +21,6 @@ from audit.actors import Actor, system
 from deployments import approvals, events, preflight, starting
 from deployments.approval_subject import Change, all_in_words, subject_hash
 from deployments.clock import db_now
-from deployments.errors import ApprovalExpired, InvalidRequest, NotWaiting, NotYours, OwnRequest, SubjectChanged
 from deployments.models import Approval, Deployment, Release
 from deployments.states import ApprovalState, Status
 from environments.models import Environment
@@ -36,7 +37,7 @@ def settling(decide: Callable[P, Approval]) -> Callable[P, Approval]:
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> Approval:
         try:
             return decide(*args, **kwargs)
-        except (ApprovalExpired, SubjectChanged):
+        except (RequestExpired, SubjectChanged):
             approval = next(one for one in (*args, *kwargs.values()) if isinstance(one, Approval))
             settle(REVIEW, approval)
             raise
@@ -92,7 +93,7 @@ def approve(actor: Actor, approval: Approval, seen_hash: str, reason: str = "") 
     Raises:
         Forbidden, OwnRequest: the actor may not, or asked for it.
         NotWaiting: somebody decided before.
-        ApprovalExpired, SubjectChanged: it holds no longer, which is kept; or another hash was seen.
+        RequestExpired, SubjectChanged: it holds no longer, which is kept; or another hash was seen.
         Blocked: another deployment is not finished; the request keeps waiting, as after the next one.
         PreflightFailed: checks block it.
         InvalidRequest: the reason is too long.
@@ -141,7 +142,7 @@ def reject(actor: Actor, approval: Approval, reason: str) -> Approval:
     """Refuse the request of somebody else; nothing is started.
 
     Raises:
-        Forbidden, OwnRequest, InvalidRequest, NotWaiting, ApprovalExpired, SubjectChanged: as in ``approve``.
+        Forbidden, OwnRequest, InvalidRequest, NotWaiting, RequestExpired, SubjectChanged: as in ``approve``.
     """
     _refuse_decision(actor, approval)
     reason = starting.clean_reason(reason)
@@ -158,7 +159,7 @@ def withdraw(actor: Actor, approval: Approval, reason: str = "") -> Approval:
 
     Raises:
         Forbidden, NotYours: the actor may not ask here any more, or somebody else asked for it.
-        NotWaiting, ApprovalExpired, SubjectChanged: it ended before.
+        NotWaiting, RequestExpired, SubjectChanged: it ended before.
     """
     environment = approval.deployment.environment
     require(actor, REQUEST, environment)
@@ -219,7 +220,7 @@ def _refuse_decision(actor: Actor, approval: Approval) -> None:
 def _refuse_ended(approval: Approval) -> None:
     state = approval.state
     if state == ApprovalState.EXPIRED or (approval.is_waiting and approval.is_over):  # type: ignore[attr-defined]
-        raise ApprovalExpired(
+        raise RequestExpired(
             f"The time of this request ended at {approval.expires_at:%Y-%m-%d %H:%M} UTC. Nothing was done; ask again."
         )
     if state == ApprovalState.FALLEN:

@@ -14,9 +14,9 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.actors import from_request
+from accounts.domain import DomainError, InvalidRequest
 from accounts.errors import Forbidden
 from deployments import approval_actions, approval_pages, approvals
-from deployments.errors import DeploymentError, InvalidRequest
 from deployments.forms import ApproveForm, RejectForm, WithdrawForm
 from deployments.models import Approval
 
@@ -144,7 +144,7 @@ def act(request: HttpRequest, pk: int, name: str) -> HttpResponseBase:
     except InvalidRequest as error:
         form.add_error(error.field, str(error))
         return _detail(request, find(request, pk), Tried(name, form), status=400)
-    except DeploymentError as error:
+    except DomainError as error:
         refused = str(error).replace("Nothing was done.", "").replace("Nothing was started;", "").strip()
         return _detail(request, find(request, pk), Tried(name, form, refused), status=error.status)
     if name == "approve":

@@ -7,7 +7,8 @@ from pathlib import Path
 import semver
 from django.db import IntegrityError, transaction
 
-from deployments.errors import InvalidRequest, ReleaseExists
+from accounts.domain import InvalidRequest
+from deployments.errors import ReleaseExists
 from deployments.models import Release
 from deployments.preflight import artifact_spec
 from environments.drivers.artifacts import verify_artifact

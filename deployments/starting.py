@@ -7,10 +7,11 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
+from accounts.domain import InvalidRequest
 from audit.actors import Actor
 from deployments import events, preflight
 from deployments.clock import db_now
-from deployments.errors import Blocked, InvalidRequest, PreflightFailed
+from deployments.errors import Blocked, PreflightFailed
 from deployments.models import Deployment, Release
 from deployments.planning import add_steps, plan_input
 from deployments.preflight import CheckResult

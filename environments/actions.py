@@ -68,6 +68,8 @@ def _environment(service: Service, name: str, position: int, wanted: Environment
             "driver": wanted.driver.model_dump(),
             "policy_data": wanted.policy.model_dump(mode="json"),
             "exchange": wanted.exchange.model_dump() if wanted.exchange else {},
+            "timezone": wanted.timezone,
+            "calendar": wanted.calendar.model_dump(mode="json"),
             "database": wanted.database.model_dump() if wanted.database else {},
         },
     )

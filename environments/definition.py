@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
+from zoneinfo import available_timezones
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -132,6 +134,15 @@ class DatabaseDefinition(_Model):
         return _reference(value)
 
 
+class CalendarDefinition(_Model):
+    """Which days are trading days; checklists that follow them are expected on these only."""
+
+    days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = Field(
+        default=("mon", "tue", "wed", "thu", "fri", "sat", "sun"), min_length=1, description="Days of the week."
+    )
+    holidays: tuple[date, ...] = Field(default=(), description="Days without trading: 2026-12-25, …")
+
+
 class EnvironmentDefinition(_Model):
     """One environment with its two slots."""
 
@@ -142,7 +153,17 @@ class EnvironmentDefinition(_Model):
     policy: Policy = Field(default_factory=Policy)
     exchange: ExchangeDefinition | None = Field(None, description="Needed by the kill switch and acts by hand.")
     database: DatabaseDefinition | None = Field(None, description="Needed to back up and restore from here.")
+    timezone: str = Field("UTC", description="Time zone of its checklists, for example Europe/London.")
+    calendar: CalendarDefinition = Field(CalendarDefinition(), description="Trading days.")
     slots: dict[_SlotName, tuple[InstanceDefinition, ...]] = Field(min_length=2, max_length=2)
+
+    @field_validator("timezone")
+    @classmethod
+    def is_timezone(cls, value: str) -> str:
+        """A name of the time zone database."""
+        if value not in available_timezones():
+            raise ValueError("write a name of the time zone database, for example UTC or Europe/London")
+        return value
 
     @model_validator(mode="after")
     def has_instances(self) -> EnvironmentDefinition:

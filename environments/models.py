@@ -48,6 +48,8 @@ class Environment(models.Model):
     policy_data = models.JSONField(default=dict)
     exchange = models.JSONField(default=dict, help_text="How to reach the account at the exchange; empty without one.")
     database = models.JSONField(default=dict, help_text="The trading system's database; empty when not operated here.")
+    timezone = models.CharField(max_length=60, default="UTC", help_text="In which its checklists are due.")
+    calendar = models.JSONField(default=dict, help_text="Trading days: days of the week, and holidays.")
     latched_at = models.DateTimeField(null=True, help_text="The kill switch is engaged since; the latch file leads.")
 
     live_slot = models.ForeignKey("Slot", null=True, on_delete=models.SET_NULL, related_name="+")

@@ -39,6 +39,7 @@ INSTALLED_APPS = [
     "environments",
     "alerts",
     "trading",
+    "runbooks",
     "deployments",
     "opsconsole",
 ]

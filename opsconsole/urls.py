@@ -12,6 +12,7 @@ from audit.api.urls import urlpatterns as audit_routes
 from deployments.api.urls import urlpatterns as deployment_routes
 from environments.api.urls import urlpatterns as environment_routes
 from opsconsole import api_docs, errors_views, health
+from runbooks.api.urls import urlpatterns as runbook_routes
 from trading.api.stops import AdminPressView
 from trading.api.urls import urlpatterns as trading_routes
 
@@ -31,6 +32,7 @@ api_routes = [
     *audit_routes,
     *alert_routes,
     *trading_routes,
+    *runbook_routes,
 ]
 
 urlpatterns = [
@@ -47,6 +49,7 @@ urlpatterns = [
     path("", include("audit.urls")),
     path("", include("alerts.urls")),
     path("", include("trading.urls")),
+    path("", include("runbooks.urls")),
     path("", include("deployments.urls")),
     path("", include("opsconsole.styleguide_urls")),
 ]

@@ -11,7 +11,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-PACKAGES = ["opsconsole", "deployments", "trading", "alerts", "environments", "accounts", "audit", "demo", "opsctl"]
+PACKAGES = [
+    "opsconsole",
+    "deployments",
+    "runbooks",
+    "trading",
+    "alerts",
+    "environments",
+    "accounts",
+    "audit",
+    "demo",
+    "opsctl",
+]
 CHECKS = {
     "lint": [BIN / "ruff", "check", "."],
     "format": [BIN / "ruff", "format", "--check", "."],

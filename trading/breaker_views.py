@@ -12,10 +12,10 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import step_up
 from accounts.actors import from_request
+from accounts.domain import DomainError, InvalidRequest
 from accounts.errors import Forbidden, StepUpFailed, StepUpRequired
 from environments.models import Environment
 from trading import breaker_pages, breakers, clearances
-from trading.errors import InvalidRequest, TradingError
 from trading.models import BreakerTrip
 from trading.questions import VALIDATION, Given, Question
 
@@ -50,7 +50,7 @@ def trip(request: HttpRequest, name: str) -> HttpResponseBase:
         raise PermissionDenied(str(error)) from error
     except InvalidRequest as error:
         return _list(request, 400, environment=name, error=str(error), reason=reason)
-    except TradingError as error:
+    except DomainError as error:
         return _list(request, error.status, environment=name, refused=str(error), reason=reason)
     messages.info(request, f"Open, and read back as halted: {', '.join(one.instance_name for one in found)}.")
     return redirect("breaker", pk=found[0].pk) if len(found) == 1 else redirect("breakers")
@@ -103,7 +103,7 @@ def validate(request: HttpRequest, pk: int) -> HttpResponseBase:
         raise PermissionDenied(str(error)) from error
     except InvalidRequest as error:
         return _page(request, found, typed=typed_answers(given, error), status=400)
-    except TradingError as error:
+    except DomainError as error:
         return _page(request, find(request, pk), refused=str(error), status=error.status)
     messages.info(request, "The answers are kept.")
     return redirect("breaker", pk=pk)
@@ -132,7 +132,7 @@ def reset(request: HttpRequest, pk: int) -> HttpResponseBase:
         raise PermissionDenied(str(error)) from error
     except InvalidRequest as error:
         return _page(request, found, error=error, status=400)
-    except TradingError as error:
+    except DomainError as error:
         return _page(request, find(request, pk), refused=str(error), status=error.status)
     messages.info(request, "Reset, and read back as closed. Trading is still halted.")
     return redirect("breaker", pk=pk)

@@ -13,6 +13,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.domain import DomainError, InvalidRequest, NotFound
 from accounts.roles import RESUME, STOP
 from accounts.use_case import use_case
 from audit.actions import record
@@ -25,7 +26,7 @@ from environments.secrets import SecretMissing
 from environments.target import TargetClient, TargetError, TargetRefused
 from trading import breaker_watch, evidence, latch, questions, seen
 from trading.clearances import clean_reason
-from trading.errors import ChecksBlock, InvalidRequest, NotFound, TradingError, Unreachable, WrongState
+from trading.errors import ChecksBlock, Unreachable, WrongState
 from trading.models import BreakerTrip
 from trading.questions import Given
 
@@ -158,9 +159,9 @@ def reset(actor: Actor, given: BreakerTrip, reason: str) -> BreakerTrip:
         raise NotFound(f"{trip.instance_name} is no longer part of {trip.environment.name}; the monitor ends its trip.")
     try:
         _close(adapters.client(instance), actor, trip.reset_reason, instance.name)
-    except (TradingError, TargetError, SecretMissing) as error:
+    except (DomainError, TargetError, SecretMissing) as error:
         _note_reset(actor, trip, problem=str(error))
-        if isinstance(error, TradingError):
+        if isinstance(error, DomainError):
             raise
         if isinstance(error, TargetRefused):
             raise WrongState(f"{instance} refuses: {error.detail or error.title}. It counts as open.") from error

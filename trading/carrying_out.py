@@ -9,10 +9,10 @@ from datetime import timedelta
 from django.db import connection
 from django.utils import timezone
 
+from accounts.domain import DomainError
 from audit.actors import system
 from trading import resuming
 from trading.clearances import Kind, loaded, ring, settle_all
-from trading.errors import TradingError
 from trading.models import Clearance
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ def carry_out(clearance: Clearance) -> Clearance:
             return clearance
         try:
             progress = _step(clearance)
-        except (TradingError, *resuming.Trouble) as error:
+        except (DomainError, *resuming.Trouble) as error:
             return _ended(clearance, str(error), done=False)
         except Exception:
             logger.exception("clearance %s: failed", clearance.pk)

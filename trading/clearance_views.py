@@ -15,11 +15,11 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import step_up
 from accounts.actors import from_request
+from accounts.domain import DomainError, InvalidRequest
 from accounts.errors import Forbidden, StepUpFailed, StepUpRequired
 from environments.models import Environment
 from trading import clearance_pages, clearances
 from trading.breaker_views import given_answers, typed_answers
-from trading.errors import InvalidRequest, TradingError
 from trading.models import Clearance, EmergencyStop
 from trading.questions import RELEASE, Given
 
@@ -46,7 +46,7 @@ def resume(request: HttpRequest, name: str) -> HttpResponseBase:
         raise PermissionDenied(str(error)) from error
     except InvalidRequest as error:
         return _resume_page(request, environment, reason=reason, error=str(error), status=400)
-    except TradingError as error:
+    except DomainError as error:
         return _resume_page(request, environment, reason=reason, refused=str(error), status=error.status)
     messages.info(request, "Asked for. Nothing trades until another person approves.")
     return redirect("clearance", pk=made.pk)
@@ -86,7 +86,7 @@ def release(request: HttpRequest, pk: UUID) -> HttpResponseBase:
         raise PermissionDenied(str(error)) from error
     except InvalidRequest as error:
         return _invalid_release(request, found, given, error)
-    except TradingError as error:
+    except DomainError as error:
         return _release_page(request, found, typed, refused=str(error), status=error.status)
     messages.info(request, "Asked for. The kill switch stays engaged until another person approves.")
     return redirect("clearance", pk=made.pk)
@@ -184,7 +184,7 @@ def act(request: HttpRequest, pk: int, name: str) -> HttpResponseBase:
         raise PermissionDenied(str(error)) from error
     except InvalidRequest as error:
         return _detail(request, find(request, pk), act=name, error_text=str(error), reason=reason, status=400)
-    except TradingError as error:
+    except DomainError as error:
         return _detail(request, find(request, pk), act=name, refused=str(error), status=error.status)
     said = {"approve": "Approved. It is being done; this page shows when it is read back.", "reject": "Rejected."}
     messages.info(request, said.get(name, "Withdrawn."))

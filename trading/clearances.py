@@ -15,6 +15,8 @@ from django.db.models import Count, Max, Q, QuerySet
 from django.utils import timezone
 
 from accounts import doorbell
+from accounts.domain import InvalidRequest, NotWaiting, RequestExpired, SubjectChanged
+from accounts.errors import NotYours, OwnRequest
 from accounts.roles import RESUME
 from accounts.use_case import use_case
 from audit.actions import record
@@ -24,17 +26,7 @@ from environments.permissions import environments_with, require
 from trading import clearance_checks, evidence, questions, seen
 from trading.clearance_checks import Check
 from trading.clearance_subject import all_in_words, changes, subject_hash
-from trading.errors import (
-    ChecksBlock,
-    InvalidRequest,
-    Latched,
-    NotWaiting,
-    NotYours,
-    OwnRequest,
-    RequestExpired,
-    SubjectChanged,
-    WrongState,
-)
+from trading.errors import ChecksBlock, Latched, WrongState
 from trading.models import Clearance, EmergencyStop
 from trading.questions import Given
 from trading.seen import Seen

@@ -16,6 +16,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from accounts.domain import DomainError
 from alerts.actions import clear, raise_alert
 from alerts.models import Alert
 from audit.actions import record
@@ -26,7 +27,6 @@ from environments.secrets import SecretMissing
 from trading import database_events, database_work
 from trading.database_tools import ToolError
 from trading.database_work import Done
-from trading.errors import TradingError
 from trading.models import DatabaseRun
 
 logger = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def _carry_out(run: DatabaseRun) -> tuple[Any, Done]:
     try:
         with _Alive(run):
             return Status.SUCCEEDED, database_work.DO[run.kind](run, _reporter(run))
-    except (ToolError, TradingError, SecretMissing) as error:
+    except (ToolError, DomainError, SecretMissing) as error:
         return Status.FAILED, Done(str(error))
     except Exception as error:  # whatever it is, the run has to end and say so
         # Without the error's own text: the driver's may repeat the address, which holds the password.

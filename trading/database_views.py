@@ -16,13 +16,13 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import step_up
 from accounts.actors import from_request
+from accounts.domain import DomainError, InvalidRequest
 from accounts.errors import Forbidden, StepUpFailed, StepUpRequired
 from accounts.roles import CONFIGURE
 from environments.models import Environment
 from environments.permissions import require
 from trading import breakers, database_guard, database_pages, databases
 from trading.database_pages import DatabasePage
-from trading.errors import InvalidRequest, TradingError
 from trading.models import DatabaseRun
 
 NOT_STATED = {"backup": "Backup by hand", "verify": "Check by hand"}
@@ -128,7 +128,7 @@ def restore(request: HttpRequest, name: str, pk: UUID) -> HttpResponseBase:
     except (StepUpRequired, StepUpFailed) as error:
         request.denied_by = error  # type: ignore[attr-defined]  # for the audit record
         return _restore_page(request, backup, error, 403)
-    except TradingError as error:
+    except DomainError as error:
         return _restore_page(request, backup, error, error.status)
     return redirect("database-run", pk=run.pk)
 
@@ -182,7 +182,7 @@ def _asked(
     except InvalidRequest as error:
         tried = Tried(act, reason, str(error)) if error.field == "reason" else Tried(act, reason, "", str(error))
         return _detail(request, page, tried, 400)
-    except TradingError as error:
+    except DomainError as error:
         return _detail(request, page, Tried(act, reason, "", str(error)), error.status)
     if run is None:
         messages.info(request, "Halted, as read back from every instance. Nothing trades.")

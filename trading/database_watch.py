@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 from django.db.models import Max, Min, Q
 from django.utils import timezone
 
+from accounts.domain import DomainError
 from alerts.actions import raise_alert
 from alerts.models import Alert
 from audit.actors import system
 from environments.models import Environment
 from trading import database_events, database_runs, databases
-from trading.errors import TradingError
 from trading.models import DatabaseRun
 
 EVERY = timedelta(hours=24)
@@ -49,7 +49,7 @@ def _look_at(environment: Environment, now: datetime) -> None:
     if (made is None or now - made > EVERY) and (tried is None or now - tried > AGAIN):
         try:
             databases.back_up(SCHEDULE, environment, REASON)
-        except TradingError:  # something else is under way with it: at the next look
+        except DomainError:  # something else is under way with it: at the next look
             return
     since = made or first
     if since is not None and now - since > TOO_OLD:

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
+from accounts.domain import InvalidRequest
 from accounts.roles import CONFIGURE
 from accounts.use_case import use_case
 from audit.actions import record
@@ -17,7 +18,7 @@ from audit.models import Outcome
 from environments.models import Environment
 from environments.permissions import require
 from trading import database_events, database_guard, database_runs
-from trading.errors import InvalidRequest, NotConfigured, WrongState
+from trading.errors import NotConfigured, WrongState
 from trading.models import DatabaseRun
 
 REASON_LIMIT = 2000

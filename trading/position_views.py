@@ -16,10 +16,10 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.actors import from_request
+from accounts.domain import DomainError, InvalidRequest
 from accounts.errors import Forbidden
 from environments.models import Environment
 from trading import position_pages, positions, queries, reconciliation
-from trading.errors import InvalidRequest, TradingError
 from trading.models import Comparison
 from trading.position_pages import CAUSES, Place
 from trading.ways import Scope, Via
@@ -212,7 +212,7 @@ def _acted(
         raise PermissionDenied(str(error)) from error
     except InvalidRequest as error:
         return shown(Tried(reason, via, {error.field: str(error)}), 400)
-    except TradingError as error:
+    except DomainError as error:
         # It did not go this way: the other one is offered.
         return shown(Tried(reason, Via.EXCHANGE, None, str(error)), error.status)
 

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from django.db import transaction
 
+from accounts.domain import DomainError, InvalidRequest
 from accounts.roles import STOP
 from accounts.use_case import use_case
 from audit.actions import record
@@ -28,7 +29,7 @@ from environments.models import Environment
 from environments.permissions import require
 from trading import sides
 from trading.comparing import plain
-from trading.errors import InvalidRequest, TradingError, WrongState
+from trading.errors import WrongState
 from trading.sides import Held, Reading, Resting
 from trading.ways import (
     VIA_WORDS,
@@ -256,7 +257,7 @@ def _has_shrunk(before: Decimal | None, after: Decimal | None) -> bool:
     return before is not None and after is not None and abs(after) < abs(before)
 
 
-def _with_remains(error: TradingError, remaining: object, words: str) -> TradingError:
+def _with_remains(error: DomainError, remaining: object, words: str) -> DomainError:
     left = "The exchange cannot be read either: it is NOT confirmed." if remaining is None else f"Read back: {words}."
     return type(error)(f"{error} {left}")
 

@@ -17,6 +17,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.utils import timezone
 
+from accounts.domain import DomainError, InvalidRequest
 from accounts.roles import RESUME, VIEW
 from accounts.use_case import use_case
 from alerts.actions import clear, raise_alert
@@ -30,7 +31,7 @@ from environments.secrets import SecretMissing
 from environments.target import TargetError, TargetRefused
 from trading import sides
 from trading.comparing import KIND_WORDS, Difference, Kind, compare, settle
-from trading.errors import InvalidRequest, TradingError, Unreachable, WrongState
+from trading.errors import Unreachable, WrongState
 from trading.models import Comparison
 from trading.positions import clean_reason, clean_symbol
 
@@ -170,9 +171,7 @@ def _differing(environment: Environment, wanted: list[str] | None) -> list[Diffe
     return found
 
 
-def _ask_to_adopt(
-    actor: Actor, environment: Environment, symbols: list[str] | None, reason: str
-) -> TradingError | None:
+def _ask_to_adopt(actor: Actor, environment: Environment, symbols: list[str] | None, reason: str) -> DomainError | None:
     try:
         sides.writer(environment)[1].reconcile(actor.name, reason, symbols)
     except TargetRefused as error:
@@ -182,7 +181,7 @@ def _ask_to_adopt(
     return None
 
 
-def _not_adopted(error: TradingError | None, measured: Measured, left: Sequence[Difference]) -> TradingError:
+def _not_adopted(error: DomainError | None, measured: Measured, left: Sequence[Difference]) -> DomainError:
     if measured.verdict == Verdict.NO_DATA:
         return Unreachable(f"{error or 'It was asked for.'} It is NOT confirmed: {measured.detail}")
     names = ", ".join(one.symbol for one in left)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from django.db import connection, transaction
 from django.db.models import Q
 
+from accounts.domain import DomainError
 from audit.actions import record
 from audit.actors import Actor
 from audit.models import Outcome
@@ -25,7 +26,7 @@ from environments.secrets import SecretMissing
 from environments.target import TargetClient, TargetError, TargetState
 from trading import latch
 from trading.clearance_checks import QUIET_ROLES
-from trading.errors import TradingError, Unreachable, WrongState
+from trading.errors import Unreachable, WrongState
 
 POLL_SECONDS = 0.2
 STARTING_SECONDS = 15.0
@@ -65,7 +66,7 @@ def release(environment: Environment, actor: Actor, reason: str, released_by: st
         latch.release(environment, released_by or actor.name)
         if latch.engaged(environment):
             raise Unreachable("It is engaged again, or its file is still there.")
-    except (TradingError, *Trouble, OSError) as error:
+    except (DomainError, *Trouble, OSError) as error:
         _record(actor, "stop.released", environment, Outcome.FAILED, str(error), {"latched": True})
         raise Unreachable(f"{error} The kill switch stays engaged; ask again when that is mended.") from error
     detail = f"The kill switch is released. {' '.join(done)} Nothing trades until trading is resumed."
@@ -204,9 +205,9 @@ def _grant(
         for instance in instances:
             _activate(environment, instance, epoch, actor, reason)
         _refuse_others(environment, slot)
-    except (TradingError, *Trouble) as error:
+    except (DomainError, *Trouble) as error:
         _record(actor, "trading.resumed", environment, Outcome.FAILED, str(error), {"slot": slot.name, "epoch": epoch})
-        raise error if isinstance(error, TradingError) else Unreachable(str(error)) from error
+        raise error if isinstance(error, DomainError) else Unreachable(str(error)) from error
     rest = _bring_back_others(environment, slot, epoch, actor, reason)
     names = ", ".join(instance.name for instance in instances)
     detail = f"{names} read back as ACTIVE under epoch {epoch}; positions reconciled, {corrected} corrected.{rest}"
@@ -266,7 +267,7 @@ def _bring_back_others(environment: Environment, slot: Slot, epoch: int, actor: 
         for instance in other.instances.select_related("slot__environment"):
             try:
                 text = _to_standby(instance, epoch, actor, reason)
-            except (TradingError, *Trouble) as error:
+            except (DomainError, *Trouble) as error:
                 text = f"{instance} stays halted: {error}"
             said += [text] if text else []
     return f" {'. '.join(said)}." if said else ""

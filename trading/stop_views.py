@@ -13,10 +13,10 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.actors import from_request
+from accounts.domain import DomainError, InvalidRequest
 from accounts.errors import Forbidden
 from environments.models import Environment
 from trading import stop_pages, stops
-from trading.errors import InvalidRequest, TradingError
 
 CONFIRMATION = "STOP"
 REASON_LENGTH = 500
@@ -55,7 +55,7 @@ def press(request: HttpRequest, name: str) -> HttpResponse:
         if _wants_json(request):
             return JsonResponse({"detail": str(error)}, status=403)
         raise PermissionDenied(str(error)) from error
-    except TradingError as error:
+    except DomainError as error:
         return _refused(request, name, str(error), error.status)
     address = reverse("stop", args=[pressed.id])
     if _wants_json(request):
@@ -86,7 +86,7 @@ def reason(request: HttpRequest, pk: UUID) -> HttpResponse:
         raise PermissionDenied(str(error)) from error
     except InvalidRequest as error:
         return _detail(request, found, typed=given, error=str(error), status=400)
-    except TradingError as error:
+    except DomainError as error:
         return _detail(request, found, typed=given, error=str(error), status=error.status)
     messages.info(request, "The reason is kept.")
     return redirect("stop", pk=pk)
@@ -100,7 +100,7 @@ def release_drill(request: HttpRequest, pk: UUID) -> HttpResponse:
         said = stops.release_drill(from_request(request), found.stop)
     except Forbidden as error:
         raise PermissionDenied(str(error)) from error
-    except TradingError as error:
+    except DomainError as error:
         messages.error(request, str(error))
         return redirect("stop", pk=pk)
     messages.info(request, said)

@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db import DatabaseError, connections, transaction
 from django.utils import timezone
 
+from accounts.domain import DomainError, InvalidRequest
 from accounts.roles import STOP
 from accounts.use_case import use_case
 from alerts.actions import raise_alert
@@ -19,7 +20,7 @@ from audit.actors import Actor
 from environments.models import Environment
 from environments.permissions import environments_with, require
 from trading import latch, resuming, stop_files, stop_records
-from trading.errors import InvalidRequest, TradingError, WrongState
+from trading.errors import WrongState
 from trading.models import EmergencyStop
 from trading.stop import engine, journal, tasks
 from trading.stop.engine import Press
@@ -184,7 +185,7 @@ def _resume(environment: Environment, actor: Actor, stop: EmergencyStop) -> None
     reason, path = "End of a drill", stop_files.journal_of(environment.name, stop.pk).path
     try:
         said = f"Trading goes on. {resuming.resume(environment, actor, reason)}"
-    except TradingError as error:
+    except DomainError as error:
         said = f"Trading of {environment.name} was not resumed after the drill: {error}"
         _tell(environment, stop, said)
     except Exception as error:

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
+from accounts.domain import DomainError
 from audit.actors import Actor
 from environments.models import Environment
 from environments.secrets import SecretMissing
 from environments.target import TargetClient, TargetError, TargetRefused
 from trading import sides
 from trading.comparing import plain
-from trading.errors import NotConfigured, TradingError, Unreachable, WrongState
+from trading.errors import NotConfigured, Unreachable, WrongState
 from trading.exchange.base import ExchangeError, ExchangeRefused, all_orders, all_positions
 from trading.sides import Resting
 
@@ -65,7 +66,7 @@ class Tried:
     """What the act itself answered, before anything was read back."""
 
     said: str = ""
-    error: TradingError | None = None
+    error: DomainError | None = None
     fields: dict[str, str] = field(default_factory=dict)
 
 

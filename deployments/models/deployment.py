@@ -42,6 +42,11 @@ class Deployment(models.Model):
     status = models.CharField(max_length=20, choices=STATUS_CHOICES, default=Status.PENDING)
     reason = models.TextField()
     failure_reason = models.TextField(blank=True)
+    large_change_reason = models.TextField(blank=True, help_text="Why a large change goes out in one piece.")
+    overrides = models.JSONField(
+        default=list, help_text="Checks that an Admin overrode: name, title and what they said."
+    )
+    override_reason = models.TextField(blank=True)
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
     requested_by_name = models.CharField(max_length=150)
     policy_data = models.JSONField(default=dict, help_text="The environment's policy when the deployment was started.")

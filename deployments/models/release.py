@@ -23,6 +23,8 @@ class Release(models.Model):
     commit = models.CharField(max_length=64, blank=True)
     changes = models.JSONField(default=dict, blank=True, help_text="Size of the change: files, insertions, deletions.")
     migrations = models.JSONField(default=list, blank=True)
+    reversible = models.BooleanField(null=True, help_text="Whether its migrations can be taken back; null: not said.")
+    rollback_plan = models.TextField(blank=True, help_text="How to go back from it, in words.")
     config_revision = models.CharField(max_length=64, blank=True)
     released_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now())

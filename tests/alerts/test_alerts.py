@@ -9,11 +9,12 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
+from accounts.domain import InvalidRequest
 from accounts.errors import Forbidden, InsufficientScope
 from accounts.limits import Limits
 from alerts import events
 from alerts.actions import acknowledge, acknowledge_all, clear, raise_alert
-from alerts.errors import BecameCritical, InvalidRequest
+from alerts.errors import BecameCritical
 from alerts.models import Alert
 from audit.models import Record
 

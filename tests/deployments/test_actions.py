@@ -7,11 +7,12 @@ import threading
 import pytest
 from django.db import connection
 
+from accounts.domain import InvalidRequest
 from accounts.errors import Forbidden
 from audit.actors import Actor
 from audit.models import Outcome, Record
 from deployments import actions, starting
-from deployments.errors import Blocked, InvalidRequest, PreflightFailed, WrongState
+from deployments.errors import Blocked, PreflightFailed, WrongState
 from deployments.models import Deployment
 from deployments.steps.base import Done
 from tests.deployments.toys import carry_on, fresh, statuses, trail

@@ -7,23 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from accounts.errors import Forbidden
+from accounts.domain import InvalidRequest, NotWaiting, RequestExpired, SubjectChanged
+from accounts.errors import Forbidden, NotYours, OwnRequest
 from accounts.limits import Limits
 from audit.models import Record
 from deployments import actions, approval_actions, approvals, due, tasks
 from deployments.approval_subject import subject_hash
 from deployments.clock import db_now
-from deployments.errors import (
-    ApprovalExpired,
-    Blocked,
-    InvalidRequest,
-    NotWaiting,
-    NotYours,
-    OwnRequest,
-    PreflightFailed,
-    SubjectChanged,
-    WrongState,
-)
+from deployments.errors import Blocked, PreflightFailed, WrongState
 from deployments.models import Approval, Deployment
 from environments.models import Environment
 from tests.deployments.approvals_world import fresh_approval, of
@@ -207,7 +198,7 @@ def test_who_asked_withdraws_and_nobody_else(ask, dora, ada, person, actor_of):
 def test_what_has_ended_is_not_decided_again(state, ask, ada, dora):
     approval = ask()
     Approval.objects.filter(pk=approval.pk).update(state=state, decided_by_name="Somebody", decision_reason="Why.")
-    expected = {"fallen": SubjectChanged, "expired": ApprovalExpired}.get(state, NotWaiting)
+    expected = {"fallen": SubjectChanged, "expired": RequestExpired}.get(state, NotWaiting)
     before = Record.objects.count()
     for decide in (
         lambda: approval_actions.approve(ada, approval, approval.subject_hash),
@@ -319,7 +310,7 @@ def test_time_ends_a_request(look, ask, ada, dora):
 def test_a_request_whose_time_is_over_is_not_approved_even_if_nobody_looked(ask, ada):
     approval = ask()
     Approval.objects.update(expires_at=db_now() - timedelta(milliseconds=1))
-    with pytest.raises(ApprovalExpired, match="ask again"):
+    with pytest.raises(RequestExpired, match="ask again"):
         approval_actions.approve(ada, approval, approval.subject_hash)
     assert fresh_approval(approval).state == "expired" and not trail("deployment.started")
 

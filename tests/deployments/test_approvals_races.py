@@ -7,8 +7,9 @@ import threading
 import pytest
 from django.db import connection, transaction
 
+from accounts.domain import NotWaiting
 from deployments import actions, approval_actions, starting
-from deployments.errors import Blocked, NotWaiting
+from deployments.errors import Blocked
 from deployments.models import Approval, Deployment
 from tests.deployments.approvals_world import at_once, fresh_approval, of
 from tests.deployments.test_lease import waiting_for_a_lock

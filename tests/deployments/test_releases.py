@@ -6,9 +6,10 @@ import hashlib
 
 import pytest
 
+from accounts.domain import InvalidRequest
 from accounts.errors import Forbidden
 from deployments import actions
-from deployments.errors import InvalidRequest, ReleaseExists
+from deployments.errors import ReleaseExists
 from deployments.models import Release
 from deployments.releases import clean_version
 from tests.deployments.toys import trail

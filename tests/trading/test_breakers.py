@@ -10,6 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from accounts.domain import InvalidRequest
 from accounts.errors import Forbidden
 from alerts.models import Alert
 from audit.models import Record
@@ -17,7 +18,7 @@ from environments.models import Instance
 from tests.trading import breaker_world
 from trading import breaker_watch, breakers
 from trading.breaker_watch import BreakerWatch
-from trading.errors import ChecksBlock, InvalidRequest, Latched, Unreachable, WrongState
+from trading.errors import ChecksBlock, Latched, Unreachable, WrongState
 from trading.models import BreakerTrip
 from trading.questions import Given
 from trading.stop import latch as latch_file

@@ -9,23 +9,14 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts.errors import Forbidden
+from accounts.domain import InvalidRequest, NotWaiting, RequestExpired, SubjectChanged
+from accounts.errors import Forbidden, NotYours, OwnRequest
 from audit.models import Record
 from environments.models import Environment, SampleRow
 from tests.trading import breaker_world
 from trading import breakers, carrying_out, clearance_checks, clearances
 from trading.carrying_out import ClearanceWatch, carry_out, carry_out_all
-from trading.errors import (
-    ChecksBlock,
-    InvalidRequest,
-    Latched,
-    NotWaiting,
-    NotYours,
-    OwnRequest,
-    RequestExpired,
-    SubjectChanged,
-    WrongState,
-)
+from trading.errors import ChecksBlock, Latched, WrongState
 from trading.models import Clearance, EmergencyStop
 from trading.questions import Given
 from trading.stop import latch as latch_file

@@ -12,13 +12,14 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from accounts.domain import InvalidRequest
 from accounts.errors import Forbidden
 from alerts.models import Alert
 from audit.models import Record
 from tests.trading import database_scene
 from tests.trading.database_world import PASSWORD, QUOTED, ROWS
 from trading import clearance_checks, database_files, database_runs, database_work, databases
-from trading.errors import InvalidRequest, NotConfigured, WrongState
+from trading.errors import NotConfigured, WrongState
 from trading.models import DatabaseRun
 
 pytestmark = pytest.mark.django_db(transaction=True)

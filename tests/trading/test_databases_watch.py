@@ -11,6 +11,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from accounts.domain import InvalidRequest
 from alerts.models import Alert
 from audit.actors import system as system_actor
 from audit.intents import without_end
@@ -21,7 +22,7 @@ from tests.environments.answers import hang, serve
 from tests.trading import database_scene
 from tests.trading.database_world import QUOTED
 from trading import database_runs, database_watch, database_work, databases
-from trading.errors import InvalidRequest, WrongState
+from trading.errors import WrongState
 from trading.models import DatabaseRun
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -7,11 +7,12 @@ from decimal import Decimal
 
 import pytest
 
+from accounts.domain import InvalidRequest
 from accounts.errors import Forbidden
 from audit.models import Record
 from tests.trading import position_world
 from trading import sides
-from trading.errors import InvalidRequest, NotConfigured, Unreachable, WrongState
+from trading.errors import NotConfigured, Unreachable, WrongState
 from trading.positions import cancel, close
 
 pytestmark = pytest.mark.django_db

@@ -9,12 +9,13 @@ import pytest
 from django.db import connection, connections
 from django.utils import timezone
 
+from accounts.domain import InvalidRequest
 from accounts.errors import Forbidden
 from alerts.models import Alert
 from audit.models import Record
 from tests.trading import position_world
 from trading import queries, reconciliation, tasks
-from trading.errors import InvalidRequest, Unreachable, WrongState
+from trading.errors import Unreachable, WrongState
 from trading.models import Comparison
 from trading.reconciliation import adopt, check, compare_now
 

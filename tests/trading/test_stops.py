@@ -8,13 +8,14 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from accounts.domain import InvalidRequest
 from accounts.errors import Forbidden
 from alerts.models import Alert
 from audit.models import Outcome, Record
 from environments.models import Environment
 from tests.trading.stop_world import ended, exchange_world, followed, reached, state, stop_world
 from trading import latch, stop_files, stops
-from trading.errors import InvalidRequest, Latched, NotConfigured, WrongState
+from trading.errors import Latched, NotConfigured, WrongState
 from trading.models import EmergencyStop
 from trading.stop import engine
 from trading.stop import latch as latch_file

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from accounts import step_up
 from accounts.actors import from_request
+from accounts.domain import InvalidRequest
 from accounts.idempotency import idempotent
 from accounts.openapi import IDEMPOTENCY_KEY, StrictSerializer, problems
 from accounts.roles import RESUME, VIEW
@@ -20,7 +21,7 @@ from environments.models import Environment
 from environments.permissions import environments_with
 from trading import clearances
 from trading.api.questions import KeptAnswerSerializer, StepUpMemberSerializer, answers_field, given
-from trading.errors import InvalidRequest, WrongState
+from trading.errors import WrongState
 from trading.models import Clearance, EmergencyStop
 from trading.questions import RELEASE
 

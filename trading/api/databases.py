@@ -16,13 +16,13 @@ from rest_framework.views import APIView
 
 from accounts import step_up
 from accounts.actors import from_request
+from accounts.domain import InvalidRequest
 from accounts.idempotency import idempotent
 from accounts.openapi import IDEMPOTENCY_KEY, StrictSerializer, problems
 from accounts.roles import CONFIGURE, VIEW
 from environments.models import Environment
 from trading import database_pages, databases
 from trading.api.questions import StepUpMemberSerializer
-from trading.errors import InvalidRequest
 from trading.models import DatabaseRun
 
 KINDS = ", ".join(kind.value for kind in DatabaseRun.Kind)  # type: ignore[attr-defined]

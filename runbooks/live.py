@@ -1,0 +1,3 @@
+"""Live topics of this app."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Thin Celery tasks."""
+
+from __future__ import annotations
