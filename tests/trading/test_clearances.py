@@ -115,7 +115,7 @@ def test_from_the_trip_to_trading_again(scene, asked, ada, alan):
 
 def test_nobody_decides_on_an_own_request(asked, ada):
     for act in (lambda: clearances.approve(ada, asked, asked.subject), lambda: clearances.reject(ada, asked, "No")):
-        with pytest.raises(OwnRequest, match="another person must decide"):
+        with pytest.raises(OwnRequest, match="another person must approve"):
             act()
     assert Clearance.objects.get().is_waiting and outcomes("access.denied") == ["denied", "denied"]
     assert not clearances.waiting_for(ada.user).exists()

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from trading.stop import engine
 from trading.stop import journal as journals
-from trading.stop.engine import Outcome, Pressed
-from trading.stop.journal import Entry, summary
+from trading.stop.engine import Outcome, Press, Pressed
+from trading.stop.journal import Entry, StopState, summary
 from trading.stop.plan import Timing
 from trading.stop.settings import StopSettings
 
@@ -52,11 +52,17 @@ def follow(
             with suppress(OSError):
                 taken = engine.take_over(settings)
         if taken is None and now - heard > SILENT_SECONDS and state.outcome != "FLAT":
-            taken = replace(pressed, joined=False, taken_over=True, entries=entries)
+            taken = _gone_on_with(pressed, state, entries)
         if taken is not None:
             skip = _After(len(entries), on_entry)
             return engine.run(settings, taken, on_entry=skip, timing=timing)
         _pause.wait(LOOK_SECONDS)
+
+
+def _gone_on_with(pressed: Pressed, state: StopState, entries: list[Entry]) -> Pressed:
+    """The stop as it was begun: a trading system that took its halt knows it by who pressed it, and why."""
+    begun = Press(state.actor, state.via, state.reason, state.drill, pressed.id)
+    return replace(pressed, press=begun, joined=False, taken_over=True, entries=entries)
 
 
 class _After:

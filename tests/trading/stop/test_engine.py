@@ -152,10 +152,14 @@ def test_following_sees_the_end_and_takes_over_the_dead(world: World):
     assert told.count("pressed") == 1 and told[-1] == "end" and "taken_over" in told
 
 
-def test_a_process_that_hangs_is_not_waited_for(world: World, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("after", ["pressed", "halt_accepted"])
+def test_a_process_that_hangs_is_not_waited_for(world: World, monkeypatch: pytest.MonkeyPatch, after: str):
     monkeypatch.setattr(following, "SILENT_SECONDS", 0.5)
     world.fill(1, 1)
+    world.exchange.faults(latency_ms=300)  # so that it is not flat before it hangs
     process = elsewhere(world)
+    path = journal.latest(world.settings.folder)
+    until(lambda: path and any(entry["event"] == after for entry in journal.read(path)), after)
     os.kill(process.pid, signal.SIGSTOP)
     try:
         pressed = world.press()
