@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from accounts.roles import APPROVE, CHECKLISTS, CONFIGURE, DEPLOY, PERMISSION_WORDS, REQUEST, RESUME, STOP, VIEW
+from accounts.roles import APPROVE, CHECKLISTS, CONFIGURE, DEPLOY, PERMISSION_WORDS, REPORT, REQUEST, RESUME, STOP, VIEW
 
 MANAGE_PEOPLE = "manage_people"
 """Users, roles and keys of others. It belongs to no environment: Admins have it."""
@@ -20,6 +20,7 @@ SCOPE_WORDS = {
     DEPLOY: "register releases, deploy, promote, hold, abort and roll back",
     REQUEST: "ask for deployments that somebody else approves",
     APPROVE: "approve and reject the deployments of others",
+    REPORT: "report tests, reviews and benchmarks of releases, as a build system does",
     STOP: "stop trading in an emergency",
     RESUME: "resume trading after a stop",
     CONFIGURE: "change the configuration",

@@ -62,9 +62,9 @@ class ProblemSerializer(serializers.Serializer):  # type: ignore[type-arg]
         help_text="409 subject_changed: each member that changed, with from and to.",
     )
     reasons = serializers.ListField(
-        child=serializers.DictField(child=serializers.CharField()),
+        child=serializers.DictField(child=serializers.JSONField()),
         required=False,
-        help_text="422 preflight_failed: each check that blocks, with reason and what to do.",
+        help_text="422 preflight_failed: each check that blocks: check, reason, todo and overridable (by an Admin).",
     )
 
 

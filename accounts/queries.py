@@ -42,6 +42,13 @@ def keys_due(within: timedelta = APIKey.DUE) -> QuerySet[APIKey]:
     return found.order_by("expires_at")
 
 
+def count_keys_due(owner: int | None) -> int:
+    """How many keys of a person are due. One query, a second one only if any ends soon."""
+    now = timezone.now()
+    soon = APIKey.objects.filter(owner=owner, revoked_at=None, expires_at__gt=now, expires_at__lte=now + APIKey.DUE)
+    return keys_due().filter(owner=owner).count() if soon.exists() else 0
+
+
 def logins_of(user: User) -> QuerySet[APIKey]:
     """The command line sign-ins of a person that are open now, newest first."""
     found = APIKey.objects.filter(kind=APIKey.Kind.LOGIN, owner=user, revoked_at=None, expires_at__gt=timezone.now())

@@ -22,6 +22,8 @@ REQUEST = "request_deployment"
 """Ask for a deployment that somebody else approves."""
 APPROVE = "approve_deployment"
 """Approve or reject the request of somebody else."""
+REPORT = "report_tests"
+"""Report tests, reviews and benchmarks of a build, which the deployment gate asks for."""
 STOP = "emergency_stop"
 RESUME = "resume_trading"
 """Resume after a stop and reset a breaker, each with a second person."""
@@ -33,6 +35,7 @@ PERMISSION_WORDS = {
     DEPLOY: "deploy to this environment",
     REQUEST: "ask for a deployment to this environment",
     APPROVE: "approve deployments to this environment",
+    REPORT: "report tests and reviews of releases for this environment",
     STOP: "stop trading here in an emergency",
     RESUME: "resume trading here",
     CONFIGURE: "change the configuration of this environment",
@@ -44,11 +47,11 @@ _OPERATOR = frozenset({VIEW, CHECKLISTS, STOP})
 _PRODUCTION: dict[Role, frozenset[str]] = {
     Role.ADMIN: _ADMIN,
     Role.OPERATOR: _OPERATOR,
-    Role.DEVELOPER: frozenset({VIEW, REQUEST}),
+    Role.DEVELOPER: frozenset({VIEW, REQUEST, REPORT}),
 }
 _OTHER: dict[Role, frozenset[str]] = {
     **_PRODUCTION,
-    Role.DEVELOPER: frozenset({VIEW, CHECKLISTS, DEPLOY, REQUEST, CONFIGURE}),
+    Role.DEVELOPER: frozenset({VIEW, CHECKLISTS, DEPLOY, REQUEST, REPORT, CONFIGURE}),
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -36,6 +36,12 @@ class Waiting:
 def waiting_for(user: Any) -> Waiting:
     """What waits for an acknowledgement among the alerts that a person sees. One query."""
     return waiting(Alert.objects.visible_to(user))
+
+
+def waiting_in(environments: Collection[int]) -> Waiting:
+    """What waits in these environments, and what concerns none; nothing for somebody who sees none. One query."""
+    alerts = Alert.objects.filter(Q(environment__in=environments) | Q(environment=None))
+    return waiting(alerts) if environments else Waiting()
 
 
 def waiting(alerts: AlertQuerySet) -> Waiting:

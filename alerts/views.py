@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.actors import from_request
 from accounts.domain import InvalidRequest
 from accounts.errors import Forbidden
-from alerts import actions, filters, pages, permissions, queries
+from alerts import actions, filters, offers, pages, permissions, queries
 from alerts.errors import BecameCritical
 from alerts.filters import Filter
 from alerts.models import Alert
@@ -88,7 +88,8 @@ def _detail(request: HttpRequest, alert: Alert, *, refused: str = "", error: str
 
 
 def _alert(request: HttpRequest, alert: Alert) -> dict[str, Any]:
-    return {"shown": pages.page(alert, permissions.reach(request.user)), "alert": alert}
+    shown = pages.page(alert, permissions.reach(request.user))
+    return {"shown": shown, "alert": alert, "offers": offers.at(request.user, alert)}
 
 
 def find(request: HttpRequest, pk: int) -> Alert:

@@ -59,6 +59,8 @@ class Row(TypedDict):
     via: str
     """How the act arrived, in words."""
     label: str
+    stands_out: bool
+    """Whether somebody should look at it again, as at a gate that was overridden."""
     what: str
     """What of an act there are many of: a step, a rule, a topic; else empty."""
     reason: str
@@ -111,6 +113,7 @@ def row(record: Record) -> Row:
         "role": record.role,
         "via": VIA.get(record.via, record.via),
         "label": record.label,
+        "stands_out": registry.is_emphasised(record.action),
         "what": what_of(record),
         "reason": Truncator(record.reason).chars(SHOWN_REASON) if len(record.reason) > SHOWN_REASON else record.reason,
         "object": record.object_name or record.object_id,

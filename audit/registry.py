@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 _labels: dict[str, str] = {}
+_emphasised: set[str] = set()
 
 
 def register(**labels: str) -> None:
@@ -16,6 +17,22 @@ def register(**labels: str) -> None:
         if name in _labels:
             raise ValueError(f"audit action {name!r} is registered twice")
         _labels[name] = label
+
+
+def emphasise(*actions: str) -> None:
+    """Let actions stand out in the list of records: what somebody should look at again.
+
+    Raises:
+        KeyError: an action is not registered.
+    """
+    for action in actions:
+        label(action)
+        _emphasised.add(action)
+
+
+def is_emphasised(action: str) -> bool:
+    """Whether an action stands out."""
+    return action in _emphasised
 
 
 def label(action: str) -> str:

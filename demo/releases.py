@@ -37,6 +37,11 @@ class ReleasePlan:
     faults: Mapping[str, float] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     changes: Mapping[str, int] = field(default_factory=dict)
+    previous: str = "v1.2.5"
+    tests: int = 400
+    p99_ms: float = 3.1
+    unreported: tuple[str, ...] = ()
+    """Kinds of reports that are missing, so that the deployment gate blocks it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,9 @@ class BuiltRelease:
     changes: Mapping[str, int]
     path: Path
     migrations: tuple[str, ...] = ()
+    rollback_plan: str = ""
+    reports: tuple[Mapping[str, Any], ...] = ()
+    """What the build system would report: tests, a review, benchmarks."""
 
     def as_json(self) -> dict[str, Any]:
         """The description that is written next to the artifact."""
@@ -65,12 +73,20 @@ class BuiltRelease:
 
 GOOD_CONFIG = {"strategies": {"geometry": {"confidence_min": 0.72}}}
 PLANS: tuple[ReleasePlan, ...] = (
-    ReleasePlan("v1.2.4", "2026-02-03T09:20:00Z", changes={"files": 9, "insertions": 212, "deletions": 87}),
+    ReleasePlan(
+        "v1.2.4",
+        "2026-02-03T09:20:00Z",
+        changes={"files": 9, "insertions": 212, "deletions": 87},
+        previous="v1.2.3",
+        tests=388,
+    ),
     ReleasePlan(
         "v1.2.5",
         "2026-02-17T10:05:00Z",
         config=GOOD_CONFIG,
         changes={"files": 6, "insertions": 148, "deletions": 63},
+        previous="v1.2.4",
+        tests=396,
     ),
     ReleasePlan(
         "v1.2.6",
@@ -96,8 +112,8 @@ PLANS: tuple[ReleasePlan, ...] = (
     ReleasePlan(
         "v1.2.9",
         "2026-03-17T11:30:00Z",
-        # Below the exchange's smallest order: valid as a number, refused by the dry run of the smoke test.
-        config=merge(GOOD_CONFIG, {"strategies": {"kinematics": {"order_usd": 6}}}),
+        # Somebody wrote the unit into the value: the process refuses the configuration and ends.
+        config=merge(GOOD_CONFIG, {"strategies": {"kinematics": {"order_usd": "60 USD"}}}),
         changes={"files": 2, "insertions": 19, "deletions": 11},
     ),
     ReleasePlan(
@@ -113,6 +129,14 @@ PLANS: tuple[ReleasePlan, ...] = (
         faults={"hang_after": 3.0},
         config=GOOD_CONFIG,
         changes={"files": 8, "insertions": 176, "deletions": 94},
+    ),
+    ReleasePlan(
+        "v1.3.2",
+        "2026-04-14T09:35:00Z",
+        config=GOOD_CONFIG,
+        changes={"files": 3, "insertions": 41, "deletions": 26},
+        tests=418,
+        unreported=("review",),
     ),
 )
 
@@ -143,11 +167,30 @@ def build_release(plan: ReleasePlan, target_dir: Path) -> BuiltRelease:
         config_revision=revision_of(config),
         commit=commit,
         changes=dict(plan.changes),
+        rollback_plan=f"Press Roll back within the watch: {plan.previous} stays warm on the other slot. After that the "
+        f"same button starts {plan.previous} again. No migration to take back.",
+        reports=_reports(plan),
         path=target_dir / name,
     )
     _replace(built.path, artifact)
     _replace(target_dir / f"{plan.version}.json", json.dumps(built.as_json(), indent=2).encode() + b"\n")
     return built
+
+
+def _reports(plan: ReleasePlan) -> tuple[dict[str, Any], ...]:
+    """What a build system would report. The bad releases are reported good: no test saw their faults."""
+    author, reviewer = "Ines Roth", "Tom Adler"
+    count, p99 = plan.tests, plan.p99_ms
+    found = (
+        {"kind": "tests", "summary": f"{count} passed, 0 failed", "data": {"passed": count, "failed": 0}},
+        {
+            "kind": "review",
+            "summary": f"Reviewed by {reviewer}",
+            "data": {"author": author, "reviewers": [reviewer]},
+        },
+        {"kind": "benchmarks", "summary": f"p99 {p99} ms, before 3.0 ms", "data": {"p99_ms": p99}},
+    )
+    return tuple({"passed": True, **one} for one in found if one["kind"] not in plan.unreported)
 
 
 def _members(plan: ReleasePlan, commit: str, config: Mapping[str, Any]) -> dict[str, bytes]:

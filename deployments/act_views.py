@@ -15,10 +15,11 @@ from django.views.decorators.http import require_http_methods
 from accounts.actors import from_request
 from accounts.domain import InvalidRequest
 from accounts.errors import Forbidden
-from accounts.roles import DEPLOY, roles_with
+from accounts.roles import APPROVE, DEPLOY, roles_with
 from deployments import actions
 from deployments.acts import ACTS, Attempt
 from deployments.approvals import startable_ids, starts_directly
+from deployments.checks import Exceptions
 from deployments.errors import Blocked, PreflightFailed, WrongState
 from deployments.forms import ActForm, StartForm
 from deployments.models import Deployment
@@ -26,6 +27,7 @@ from deployments.pages import running_versions
 from deployments.start_page import Preview, preview
 from deployments.states import Status
 from deployments.views import detail_page, find
+from environments.permissions import allowed
 
 Act = Callable[..., Deployment]
 _ACTS: dict[str, tuple[Act, str]] = {
@@ -91,10 +93,10 @@ def _start(request: HttpRequest) -> HttpResponseBase:
     if not form.is_valid():
         return _start_page(request, form, status=400)
     given = form.cleaned_data
+    beyond = Exceptions(given["large_change_reason"], given["override_reason"])
+    what = (given["environment"], given["release"], given["strategy"], given["reason"])
     try:
-        deployment = actions.start(
-            from_request(request), given["environment"], given["release"], given["strategy"], given["reason"]
-        )
+        deployment = actions.start(from_request(request), *what, beyond)
     except Forbidden as error:
         raise PermissionDenied(str(error)) from error
     except InvalidRequest as error:
@@ -132,4 +134,5 @@ def _preview(request: HttpRequest, form: StartForm) -> Preview | None:
     if environment is None or release is None:
         return None
     asks = not starts_directly(request.user, environment)
-    return preview(environment, release, form["strategy"].value() or "", asks)
+    overrides = allowed(from_request(request), APPROVE, environment)
+    return preview(environment, release, form["strategy"].value() or "", asks=asks, may_override=overrides)

@@ -15,10 +15,11 @@ from accounts.roles import DEPLOY, REQUEST
 from accounts.use_case import use_case
 from audit.actions import record
 from audit.actors import Actor
-from deployments import approval_actions, breaches, events, preflight, releases, starting
+from deployments import approval_actions, breaches, events, gate, preflight, releases, starting
+from deployments.checks import NOTHING, Exceptions
 from deployments.clock import db_now
 from deployments.errors import WrongState
-from deployments.models import Deployment, Release
+from deployments.models import Deployment, Release, RollbackReport
 from deployments.planning import add_steps, plan_input, skip_open_steps
 from deployments.starting import clean_reason
 from deployments.states import ACTIVE, UNFINISHED, Status
@@ -30,14 +31,18 @@ from trading import latch, queries
 
 
 @use_case
-def start(actor: Actor, environment: Environment, release: Release, strategy: str, reason: str) -> Deployment:
+def start(
+    actor: Actor, environment: Environment, release: Release, strategy: str, reason: str, beyond: Exceptions = NOTHING
+) -> Deployment:
     """Start a deployment of a release, or ask for it where somebody else must approve (``approval_actions.py``).
+
+    ``beyond`` brings the reasons for a large change and to override the gate (``gate.py``), which takes an approver.
 
     Returns:
         The deployment: pending, or awaiting approval with its ``approval``.
 
     Raises:
-        Forbidden: the actor may neither deploy here nor ask for it.
+        Forbidden: the actor may neither deploy here nor ask for it, or may not override.
         InvalidRequest: no reason, or an unknown strategy.
         Blocked: another deployment of the environment is not finished.
         PreflightFailed: checks block it; every reason is in the error.
@@ -49,11 +54,11 @@ def start(actor: Actor, environment: Environment, release: Release, strategy: st
     if strategy not in STRATEGIES:
         raise InvalidRequest("strategy", f"Unknown strategy {strategy!r}. Choose one of: {', '.join(STRATEGIES)}.")
     starting.refuse_when_busy(environment)
-    starting.refuse_when_blocked(environment, release, strategy)
+    beyond = starting.refuse_when_blocked(actor, environment, release, strategy, beyond)
     locked = starting.lock(environment)
     starting.refuse_when_busy(locked)
     if not may_deploy or locked.needs_second_person:
-        return approval_actions.request(actor, locked, release, strategy, reason)
+        return approval_actions.request(actor, locked, release, strategy, reason, beyond)
     deployment = starting.create(
         actor,
         STRATEGIES[strategy],
@@ -63,10 +68,9 @@ def start(actor: Actor, environment: Environment, release: Release, strategy: st
         from_slot=locked.live_slot,
         to_slot=starting.target_slot(locked),
         reason=reason,
+        beyond=beyond,
     )
-    after = starting.summary(deployment)
-    record(actor, "deployment.started", deployment, environment=locked.name, reason=reason, after=after)
-    return deployment
+    return starting.recorded(actor, deployment)
 
 
 @use_case
@@ -204,6 +208,8 @@ def register_release(
     migrations: list[str] | None = None,
     config_revision: str = "",
     released_at: datetime | None = None,
+    reversible: bool | None = None,
+    rollback_plan: str = "",
 ) -> Release:
     """Register a version of a service; it can never be changed afterwards.
 
@@ -224,12 +230,11 @@ def register_release(
         migrations=migrations or [],
         config_revision=config_revision,
         released_at=released_at,
+        reversible=reversible,
+        rollback_plan=rollback_plan,
         created_by=actor.user,
     )
-    release.size = releases.verified_size(release)
-    releases.save_new(release)
-    record(actor, "release.registered", release, after={"version": release.version, "digest": release.digest})
-    return release
+    return releases.kept(actor, release)
 
 
 def begin_abort(locked: Deployment) -> None:
@@ -264,7 +269,7 @@ def _start_rollback(actor: Actor, locked: Deployment, reason: str, fault_after: 
     events.publish(locked)
     if actor.is_system:
         breaches.failed(locked, reason)
-    return starting.create(
+    rollback = starting.create(
         actor,
         ROLLBACK,
         environment=environment,
@@ -276,6 +281,8 @@ def _start_rollback(actor: Actor, locked: Deployment, reason: str, fault_after: 
         reverts=locked,
         fault_after=fault_after,
     )
+    RollbackReport.objects.create(rollback=rollback)  # owed from here on, see rollback_reports.py
+    return rollback
 
 
 def _refuse_rollback(deployment: Deployment, environment: Environment) -> None:
@@ -313,8 +320,9 @@ def _lock(actor: Actor, deployment: Deployment, token: str | None) -> Deployment
 def _refuse_while_stopped(deployment: Deployment) -> None:
     latch.refuse_while_engaged(deployment.environment, "Promoting")
     differs = queries.promotion_block(deployment.environment)
-    if differs and deployment.promoted_at is None:
-        raise WrongState(f"{differs} Nothing was done.", deployment.status)
+    against = differs or gate.against_promotion(deployment)
+    if against and deployment.promoted_at is None:
+        raise WrongState(f"{against} Nothing was done.", deployment.status)
 
 
 def _wrong(deployment: Deployment, verb: str) -> WrongState:

@@ -12,14 +12,15 @@ from datetime import timedelta
 from functools import wraps
 from typing import Any, ParamSpec
 
-from accounts.domain import InvalidRequest, NotWaiting, RequestExpired, SubjectChanged
+from accounts.domain import NotWaiting, RequestExpired, SubjectChanged
 from accounts.errors import NotYours, OwnRequest
 from accounts.roles import APPROVE, REQUEST
 from accounts.use_case import use_case
 from audit.actions import record
 from audit.actors import Actor, system
-from deployments import approvals, events, preflight, starting
+from deployments import approvals, events, gate, preflight, starting
 from deployments.approval_subject import Change, all_in_words, subject_hash
+from deployments.checks import NOTHING, Exceptions
 from deployments.clock import db_now
 from deployments.models import Approval, Deployment, Release
 from deployments.states import ApprovalState, Status
@@ -45,7 +46,9 @@ def settling(decide: Callable[P, Approval]) -> Callable[P, Approval]:
     return wrapper
 
 
-def request(actor: Actor, environment: Environment, release: Release, strategy: str, reason: str) -> Deployment:
+def request(
+    actor: Actor, environment: Environment, release: Release, strategy: str, reason: str, beyond: Exceptions = NOTHING
+) -> Deployment:
     """Keep a request, within the transaction and the lock of ``actions.start``, which checked everything else.
 
     Returns:
@@ -62,10 +65,11 @@ def request(actor: Actor, environment: Environment, release: Release, strategy: 
         to_slot=target,
         reason=reason,
         status=Status.AWAITING_APPROVAL,
+        beyond=beyond,
     )
     deployment.save()
     live_by = approvals.made_live_by(environment)
-    subject = approvals.subject_of(environment, release, strategy, target, live_by)
+    subject = approvals.subject_of(environment, release, strategy, target, live_by, beyond)
     approval = Approval.objects.create(
         deployment=deployment,
         subject=subject,
@@ -77,6 +81,7 @@ def request(actor: Actor, environment: Environment, release: Release, strategy: 
         expires_at=deployment.created_at + timedelta(hours=environment.policy.approval.expires_hours),
     )
     after = _after(approval) | starting.summary(deployment) | {"expires_at": approval.expires_at.isoformat()}
+    starting.record_override(actor, deployment)
     record(actor, "deployment.requested", deployment, environment=environment.name, reason=reason, after=after)
     events.publish_request(deployment)
     return deployment
@@ -100,12 +105,13 @@ def approve(actor: Actor, approval: Approval, seen_hash: str, reason: str = "") 
     """
     deployment = approval.deployment
     _refuse_decision(actor, approval)
-    reason = _optional(reason)
+    reason = starting.optional(reason)
     found = _fresh(approval)
     _refuse_ended(found)
     # Before any lock: what looks outside may take seconds.
     _refuse_changes(_changes(found, archive=True))
-    results = preflight.check(deployment.environment, deployment.to_release, deployment.strategy)
+    allowed = gate.exceptions_of(deployment)
+    results = preflight.check(deployment.environment, deployment.to_release, deployment.strategy, allowed)
     _lock_row(approval)
     environment = starting.lock(deployment.environment)
     locked = _fresh(approval)
@@ -165,7 +171,7 @@ def withdraw(actor: Actor, approval: Approval, reason: str = "") -> Approval:
     require(actor, REQUEST, environment)
     if not approval.is_own(actor.user):
         raise NotYours(actor, REQUEST, environment.name, approval.requested_by_name)
-    reason = _optional(reason)
+    reason = starting.optional(reason)
     locked = _lock(approval)
     if not locked.is_waiting:  # one whose time is over, unseen so far, may still be withdrawn
         _refuse_ended(locked)
@@ -292,12 +298,3 @@ def _after(approval: Approval) -> dict[str, Any]:
         "approval": approval.pk,
         "subject_hash": approval.subject_hash,
     }
-
-
-def _optional(reason: str) -> str:
-    text = (reason or "").strip()
-    if len(text) > starting.REASON_LIMIT:
-        raise InvalidRequest(
-            "reason", f"The reason has {len(text)} characters; at most {starting.REASON_LIMIT} are kept."
-        )
-    return text

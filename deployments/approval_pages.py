@@ -9,10 +9,10 @@ from typing import Any
 from django.db.models import Count, Max, Q
 
 from accounts.roles import APPROVE, roles_with
-from deployments import approval_actions, approvals, preflight, starting
+from deployments import approval_actions, approvals, gate, preflight, starting
 from deployments.approval_subject import Change, in_words
+from deployments.checks import CheckResult
 from deployments.models import Approval, Deployment
-from deployments.preflight import CheckResult
 from deployments.states import ApprovalState
 from deployments.strategies import STRATEGIES
 from environments.models import Environment
@@ -67,7 +67,7 @@ class ApprovalPage:
     @property
     def blocks(self) -> list[CheckResult]:
         """Checks that block the start."""
-        return [check for check in self.checks if not check.ok]
+        return [check for check in self.checks if check.blocks]
 
     @property
     def why_not(self) -> str:
@@ -171,7 +171,8 @@ def page(user: Any, approval: Approval) -> ApprovalPage:
     deployment, environment = approval.deployment, approval.deployment.environment
     checks: Sequence[CheckResult] = ()
     if approval.is_waiting:
-        checks = preflight.check(environment, deployment.to_release, deployment.strategy)
+        allowed = gate.exceptions_of(deployment)
+        checks = preflight.check(environment, deployment.to_release, deployment.strategy, allowed)
     is_own = approval.is_own(user)
     return ApprovalPage(
         approval=approval,

@@ -18,6 +18,7 @@ Subject = dict[str, Any]
 SHORT = 12
 """Digits of a hash that are shown where there is little room."""
 LONGEST_VALUE = 60
+_LEFT_OUT = frozenset({"approval", "gate"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +65,26 @@ def subject(
     plan: Sequence[StepSpec],
     live: LiveSide,
     policy: Mapping[str, Any],
+    exceptions: Mapping[str, Any] | None = None,
 ) -> Subject:
     """The subject of a request: plain data, the same for the same facts.
 
     Args:
         slot: the slot that gets the release.
-        policy: the environment's policy as JSON data; how long a request waits is left out, for it changes nothing
-            that will happen.
+        policy: the environment's policy as JSON data; how long a request waits, and the gate, are left out: they change
+            nothing that will happen, and the gate is asked again at the approval.
+        exceptions: what it is allowed beyond the gate: reasons and overridden checks; none for the usual request.
     """
-    return {
+    found = {
         "environment": environment,
         "release": asdict(release),
         "strategy": strategy,
         "slot": slot,
         "plan": [asdict(step) for step in plan],
         "live": asdict(live),
-        "policy": {name: value for name, value in policy.items() if name != "approval"},
+        "policy": {name: value for name, value in policy.items() if name not in _LEFT_OUT},
     }
+    return found | ({"exceptions": dict(exceptions)} if exceptions else {})
 
 
 def canonical(given: Subject) -> str:
@@ -126,6 +130,9 @@ _WORDS = {
     "release.service": "the service",
     "archive": "the archive on disk",
     "slot": "the slot that gets the release",
+    "exceptions.large_change_reason": "the reason for the size of the change",
+    "exceptions.override_reason": "the reason to override checks",
+    "exceptions.overrides": "the list of overridden checks",
 }
 
 

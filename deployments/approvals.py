@@ -8,7 +8,9 @@ from django.db.models import BooleanField, ExpressionWrapper, OuterRef, Prefetch
 from django.db.models.functions import Now
 
 from accounts.roles import APPROVE, DEPLOY, REQUEST
+from deployments import gate
 from deployments.approval_subject import Change, LiveSide, NewRelease, Subject, changes, subject, subject_hash
+from deployments.checks import NOTHING, Exceptions
 from deployments.models import Approval, Deployment, Release
 from deployments.planning import foreseen
 from deployments.preflight import artifact_spec
@@ -56,7 +58,14 @@ def plan_of(environment: Environment, release: Release, strategy: str, slot: Slo
     return STRATEGIES[strategy].plan(foreseen(environment, release, slot))
 
 
-def subject_of(environment: Environment, release: Release, strategy: str, slot: Slot, live_by: int | None) -> Subject:
+def subject_of(
+    environment: Environment,
+    release: Release,
+    strategy: str,
+    slot: Slot,
+    live_by: int | None,
+    exceptions: Exceptions = NOTHING,
+) -> Subject:
     """What a deployment of a release would be now. Asks no database when the relations are loaded."""
     live = environment.live_slot
     return subject(
@@ -67,7 +76,18 @@ def subject_of(environment: Environment, release: Release, strategy: str, slot: 
         plan=plan_of(environment, release, strategy, slot),
         live=LiveSide(live.version, live.digest, live.name, live_by) if live else LiveSide(),
         policy=environment.policy.model_dump(mode="json"),
+        exceptions=_told(exceptions),
     )
+
+
+def _told(exceptions: Exceptions) -> dict[str, Any]:
+    """Exceptions as a member of the subject; nothing for a request without any."""
+    given = {
+        "large_change_reason": exceptions.large_change_reason,
+        "override_reason": exceptions.override_reason,
+        "overrides": list(exceptions.overrides),
+    }
+    return {name: value for name, value in given.items() if value}
 
 
 def changes_since(approval: Approval) -> list[Change]:
@@ -76,7 +96,8 @@ def changes_since(approval: Approval) -> list[Change]:
     environment = deployment.environment
     target = next(slot for slot in environment.slots.all() if slot.pk != environment.live_slot_id)
     by = approval.made_live_by  # type: ignore[attr-defined]
-    now = subject_of(environment, deployment.to_release, deployment.strategy, target, by)
+    allowed = gate.exceptions_of(deployment)
+    now = subject_of(environment, deployment.to_release, deployment.strategy, target, by, allowed)
     found = changes(approval.subject, now)
     kept = subject_hash(approval.subject)
     if kept != approval.subject_hash and not found:  # the row was changed by hand

@@ -1,11 +1,15 @@
 """The audited actions of this app. Verbs match the functions of ``actions.py`` and the steps of the engine."""
 
 from audit.intents import ends
-from audit.registry import register
+from audit.registry import emphasise, register
 from deployments.under_way import under_way
 
 register(
     release__registered="Release registered",
+    release__reported="Test report kept",
+    environment__frozen="Deployments frozen",
+    environment__freeze_lifted="Freeze lifted",
+    deployment__gate_overridden="Gate overridden",
     deployment__started="Deployment started",
     deployment__requested="Approval asked for",
     deployment__approved="Deployment approved",
@@ -26,9 +30,13 @@ register(
     deployment__finished="Deployment finished",
     deployment__watch_restarted="Watch begun anew",
     deployment__verdict="Verdict changed",
+    deployment__report_saved="Rollback report saved",
+    deployment__report_completed="Rollback report completed",
+    deployment__report_reopened="Rollback report reopened",
     traffic__shift="Traffic shift",
     writer__role="Trading role",
 )
+emphasise("deployment.gate_overridden")
 
 _STEP_ENDS = ("deployment.step_succeeded", "deployment.step_failed", "deployment.finished")
 ends("deployment.step_started", *_STEP_ENDS, under_way=under_way)

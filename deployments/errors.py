@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from accounts.domain import DomainError
@@ -42,7 +42,7 @@ class PreflightFailed(DomainError):
     status = 422
     code = "preflight_failed"
 
-    def __init__(self, reasons: Sequence[dict[str, str]]) -> None:
+    def __init__(self, reasons: Sequence[dict[str, Any]]) -> None:
         self.reasons = list(reasons)
         super().__init__("The deployment cannot start: " + " ".join(reason["reason"] for reason in self.reasons))
 
@@ -55,3 +55,35 @@ class ReleaseExists(DomainError):
 
     status = 409
     code = "release_exists"
+
+
+class FreezeOver(DomainError):
+    """The freeze was lifted before, or its time is over; nothing was done. HTTP 409."""
+
+    status = 409
+    code = "freeze_over"
+
+
+class ReportChanged(DomainError):
+    """Somebody changed the rollback report since it was read; nothing was done. HTTP 409."""
+
+    status = 409
+    code = "report_changed"
+
+    def __init__(self, message: str, revision: int) -> None:
+        self.revision = revision
+        super().__init__(message)
+
+    def extra(self) -> dict[str, Any]:
+        return {"revision": self.revision}
+
+
+class ReportIncomplete(DomainError):
+    """Questions of a rollback report have no answer; each is named. HTTP 400."""
+
+    def __init__(self, errors: Mapping[str, str]) -> None:
+        self.errors = dict(errors)
+        super().__init__(" ".join(self.errors.values()))
+
+    def extra(self) -> dict[str, Any]:
+        return {"errors": {name: [text] for name, text in self.errors.items()}}

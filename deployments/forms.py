@@ -52,6 +52,8 @@ class StartForm(forms.Form):
         },
     )
     reason = forms.CharField(max_length=2000, error_messages={"required": REASON_MISSING})
+    large_change_reason = forms.CharField(max_length=2000, required=False)
+    override_reason = forms.CharField(max_length=2000, required=False)
 
     def __init__(self, *args: Any, user: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -33,6 +33,7 @@ _REGIONS = {
 }
 _OVERVIEW = {
     "counters": "deployments/_counters.html",
+    "reports-owed": "rollback_reports/_owed.html",
     "under-way-body": "deployments/_strips.html",
     "environments-body": "environments/_glance.html",
     "alerts-body": "deployments/_latest_alerts.html",

@@ -14,7 +14,7 @@ from audit.models import Record
 from deployments import queries, words
 from deployments.advice import Advice, advice
 from deployments.metrics import Metric, metrics
-from deployments.models import Approval, Deployment, Measurement, Step, Trade, VerdictRow
+from deployments.models import Approval, Deployment, Measurement, RollbackReport, Step, Trade, VerdictRow
 from deployments.states import ApprovalState, Status, StepStatus
 from environments.models import Instance, Slot
 from environments.readings import Check, Reading, by_gravity, reading, since, with_samples
@@ -138,6 +138,12 @@ class LivePage:
         return f"{self.checks_slot} now" if self.deployment.is_finished and self.checks_slot else self.checks_slot
 
     @property
+    def report(self) -> RollbackReport | None:
+        """The rollback report of this rollback, or of the rollback of this deployment; ``related`` joined both."""
+        rollback = self.deployment if self.deployment.is_rollback else self.reverted_by
+        return getattr(rollback, "rollback_report", None)
+
+    @property
     def judged(self) -> bool:
         """Whether any rule was judged."""
         return any(row.is_current for row in self.deployment.verdicts.all())
@@ -167,7 +173,8 @@ def related(queryset: Any) -> Any:
         "to_slot",
         "requested_by",
         "reverts__to_release",
-        "reverted_by",
+        "reverted_by__rollback_report",
+        "rollback_report",
         "approval",
     ).prefetch_related(
         Prefetch("steps", Step.objects.order_by("index")), Prefetch("verdicts", VerdictRow.objects.order_by("-id"))

@@ -16,7 +16,8 @@ from alerts.queries import open_in
 from audit.models import Record
 from deployments import queries, words
 from deployments.advice import Advice, advice
-from deployments.models import Deployment, Release, Step
+from deployments.models import Deployment, Release, RollbackReport, Step
+from deployments.rollback_report_queries import owed_in
 from deployments.states import TERMINAL, UNFINISHED, Status, StepStatus
 from environments import pages as environment_pages
 from environments.models import Environment, Service
@@ -77,6 +78,8 @@ class Overview:
     recent: Mapping[str, int]
     """Deployments that ended in the last day: ``total``, ``bad``."""
     open_alerts: int
+    owed: list[RollbackReport]
+    """Rollback reports that nobody has finished, the oldest first."""
 
     @property
     def instances_bad(self) -> int:
@@ -180,6 +183,7 @@ def _overview(views: list[EnvironmentView], scope: QuerySet[Environment]) -> Ove
         instances_total=len(readings),
         recent=recent,
         open_alerts=open_alerts.count(),
+        owed=list(owed_in(scope)),
     )
 
 

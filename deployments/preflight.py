@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from deployments import safety
+from deployments import gate, safety
+from deployments.checks import NOTHING, CheckResult, Exceptions
 from deployments.models import Release
 from environments import adapters
 from environments.drivers.artifacts import verify_artifact
@@ -14,21 +14,6 @@ from environments.drivers.base import ArtifactSpec, DriverError
 from environments.models import Environment
 from environments.traffic.base import RouterError
 from trading import queries
-
-
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """One check: ``ok`` false blocks the deployment."""
-
-    name: str
-    title: str
-    ok: bool
-    detail: str
-    todo: str = ""
-
-    def as_reason(self) -> dict[str, str]:
-        """As a member of ``reasons`` in the API's 422 answer."""
-        return {"check": self.name, "reason": self.detail, "todo": self.todo}
 
 
 def artifact_spec(release: Release) -> ArtifactSpec:
@@ -159,6 +144,13 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def check(environment: Environment, release: Release, strategy: str) -> list[CheckResult]:
-    """Every check, in order; reads the archive, the load balancer and the supervisor (bounded, at most 2 s each)."""
+def check(
+    environment: Environment, release: Release, strategy: str, exceptions: Exceptions = NOTHING
+) -> list[CheckResult]:
+    """Every check, in order, the gate's last; reads the archive, the load balancer and the supervisor (each ≤ 2 s)."""
+    return [*own(environment, release, strategy), *gate.asked(environment, release, exceptions)]
+
+
+def own(environment: Environment, release: Release, strategy: str) -> list[CheckResult]:
+    """The checks that no policy switches off, and nobody overrides."""
     return [one(environment, release, strategy) for one in CHECKS]

@@ -8,6 +8,8 @@ import semver
 from django.db import IntegrityError, transaction
 
 from accounts.domain import InvalidRequest
+from audit.actions import record
+from audit.actors import Actor
 from deployments.errors import ReleaseExists
 from deployments.models import Release
 from deployments.preflight import artifact_spec
@@ -44,6 +46,19 @@ def verified_size(release: Release) -> int:
     except DriverError as error:
         raise InvalidRequest("artifact", f"{error}.") from error
     return Path(release.artifact).stat().st_size
+
+
+def kept(actor: Actor, release: Release) -> Release:
+    """A new release, compared with its archive, saved, and kept in the audit trail.
+
+    Raises:
+        InvalidRequest: the archive is missing, or its digest does not match.
+        ReleaseExists: the version is registered already.
+    """
+    release.size = verified_size(release)
+    save_new(release)
+    record(actor, "release.registered", release, after={"version": release.version, "digest": release.digest})
+    return release
 
 
 def save_new(release: Release) -> None:

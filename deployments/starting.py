@@ -8,16 +8,19 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from accounts.domain import InvalidRequest
+from accounts.roles import APPROVE
+from audit.actions import record
 from audit.actors import Actor
 from deployments import events, preflight
+from deployments.checks import NOTHING, CheckResult, Exceptions
 from deployments.clock import db_now
 from deployments.errors import Blocked, PreflightFailed
 from deployments.models import Deployment, Release
 from deployments.planning import add_steps, plan_input
-from deployments.preflight import CheckResult
 from deployments.states import UNFINISHED
 from deployments.strategies import StepSpec, Strategy
 from environments.models import Environment, Slot
+from environments.permissions import require
 
 REASON_LIMIT = 2000
 
@@ -28,11 +31,21 @@ def clean_reason(reason: str) -> str:
     Raises:
         InvalidRequest: there is none, or it is too long.
     """
-    text = (reason or "").strip()
+    text = optional(reason)
     if not text:
         raise InvalidRequest("reason", "Say why: the reason is kept in the audit trail.")
+    return text
+
+
+def optional(reason: str, field: str = "reason") -> str:
+    """A reason that may be missing, as it is kept.
+
+    Raises:
+        InvalidRequest: it is too long.
+    """
+    text = (reason or "").strip()
     if len(text) > REASON_LIMIT:
-        raise InvalidRequest("reason", f"The reason has {len(text)} characters; at most {REASON_LIMIT} are kept.")
+        raise InvalidRequest(field, f"The reason has {len(text)} characters; at most {REASON_LIMIT} are kept.")
     return text
 
 
@@ -57,13 +70,33 @@ def refuse_when_busy(environment: Environment) -> None:
         )
 
 
-def refuse_when_blocked(environment: Environment, release: Release, strategy: str) -> None:
+def refuse_when_blocked(
+    actor: Actor, environment: Environment, release: Release, strategy: str, given: Exceptions
+) -> Exceptions:
     """Pass, or raise. Reads the archive, the load balancer and the supervisor (bounded).
 
+    Args:
+        given: reasons that the actor gave: for a large change, and to override checks of the gate.
+
+    Returns:
+        What the deployment is allowed beyond the gate: the reasons, and each check that was overridden.
+
     Raises:
+        Forbidden: a reason to override was given by somebody who may not approve here.
+        InvalidRequest: a reason is too long.
         PreflightFailed: checks block it; every reason is in the error.
     """
-    refuse_failed(preflight.check(environment, release, strategy))
+    large = optional(given.large_change_reason, "large_change_reason")
+    override = optional(given.override_reason, "override_reason")
+    if override:
+        require(actor, APPROVE, environment)
+    results = preflight.check(environment, release, strategy, Exceptions(large_change_reason=large))
+    if override:
+        names = frozenset(one.name for one in results if one.blocks)
+        results = [one.after(names) for one in results]
+    refuse_failed(results)
+    overrides = tuple(one.as_override() for one in results if one.overridden)
+    return Exceptions(large, override if overrides else "", overrides)
 
 
 def refuse_failed(results: Sequence[CheckResult]) -> None:
@@ -72,7 +105,7 @@ def refuse_failed(results: Sequence[CheckResult]) -> None:
     Raises:
         PreflightFailed: checks block it; every reason is in the error.
     """
-    blocks = [result for result in results if not result.ok]
+    blocks = [result for result in results if result.blocks]
     if blocks:
         raise PreflightFailed([result.as_reason() for result in blocks])
 
@@ -103,7 +136,7 @@ def create(actor: Actor, strategy: Strategy, **fields: Any) -> Deployment:
     return deployment
 
 
-def new(actor: Actor, strategy: str, **fields: Any) -> Deployment:
+def new(actor: Actor, strategy: str, *, beyond: Exceptions = NOTHING, **fields: Any) -> Deployment:
     """A deployment that is not saved yet, asked for by an actor under the environment's present policy."""
     return Deployment(
         strategy=strategy,
@@ -111,6 +144,9 @@ def new(actor: Actor, strategy: str, **fields: Any) -> Deployment:
         requested_by_name=actor.name,
         policy_data=fields["environment"].policy_data,
         created_at=db_now(),
+        large_change_reason=beyond.large_change_reason,
+        override_reason=beyond.override_reason,
+        overrides=list(beyond.overrides),
         **fields,
     )
 
@@ -136,6 +172,22 @@ def ring(deployment: Deployment, plan: Sequence[StepSpec]) -> None:
     add_steps(deployment, plan)
     events.publish(deployment)
     events.work(deployment, plan[0].queue)
+
+
+def recorded(actor: Actor, deployment: Deployment) -> Deployment:
+    """A deployment that was just created, its start kept in the audit trail, and what was overridden before it."""
+    record_override(actor, deployment)
+    place, reason = deployment.environment.name, deployment.reason
+    record(actor, "deployment.started", deployment, environment=place, reason=reason, after=summary(deployment))
+    return deployment
+
+
+def record_override(actor: Actor, deployment: Deployment) -> None:
+    """Keep in the audit trail which checks of the gate the actor overrode, and why; nothing when none was."""
+    if deployment.overrides:
+        after = {"release": deployment.to_release.version, "checks": deployment.overrides}
+        place, reason = deployment.environment.name, deployment.override_reason
+        record(actor, "deployment.gate_overridden", deployment, environment=place, reason=reason, after=after)
 
 
 def summary(deployment: Deployment) -> dict[str, Any]:

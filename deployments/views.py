@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from deployments import approval_pages, live_page, metrics, pages, preflight
+from deployments import approval_pages, live_page, metrics, pages, preflight, runbook_links, test_reports
 from deployments.acts import Attempt, Panel, panel
 from deployments.approvals import startable_ids
 from deployments.forms import ListFilter
@@ -21,6 +21,9 @@ from environments.drivers.base import DriverError
 from environments.live import may_see_everything
 from environments.models import Environment
 from environments.pages import deployable_ids
+from runbooks import checklist_live, checklist_pages
+
+REPORTS = 50
 
 
 @require_safe
@@ -32,6 +35,8 @@ def overview(request: HttpRequest) -> HttpResponse:
         "is_live": may_see_everything(request.user),
         "waiting": approval_pages.waiting(request.user),
         "approvals_stamp": approval_pages.stamp(),
+        "checklists": checklist_pages.due(request.user),
+        "checklists_stamp": checklist_live.stamp(),
     }
     return render(request, "deployments/overview.html", context)
 
@@ -77,6 +82,7 @@ def detail_page(
         "charts": [(metric, metrics.points(rows, metric.key)) for metric in page.metrics],
         "marks": metrics.marks(deployment),
         "measurements_url": reverse("deployment-measurements", args=[deployment.pk]),
+        "runbooks": runbook_links.offers(request.user, deployment),
         "kind": kind,
         "kinds": [(label, f"?events={key}#events", key == kind, None) for key, label in live_page.EVENT_KINDS.items()],
     }
@@ -152,6 +158,7 @@ def release_detail(request: HttpRequest, version: str) -> HttpResponse:
         "artifact": artifact_state(release),
         "rows": [pages.row(item) for item in deployments],
         "deployable": _deployable(request, release),
+        "reports": test_reports.of(release)[:REPORTS],
     }
     return render(request, "deployments/release_detail.html", context)
 

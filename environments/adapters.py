@@ -21,9 +21,9 @@ def router(environment: Environment) -> TrafficRouter:
     return HAProxyRouter(environment.router["address"], environment.router["backend"])
 
 
-def driver(environment: Environment) -> SlotDriver:
-    """The process supervisor of an environment."""
-    return SupervisordDriver(Path(environment.driver["socket"]), Path(environment.driver["root"]))
+def driver(environment: Environment, *, timeout: float = 2.0) -> SlotDriver:
+    """The process supervisor of an environment. timeout: seconds for one call to it."""
+    return SupervisordDriver(Path(environment.driver["socket"]), Path(environment.driver["root"]), timeout)
 
 
 def client(instance: Instance, *, read_timeout: float = 2.0) -> TargetClient:

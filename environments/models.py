@@ -84,6 +84,12 @@ class Environment(models.Model):
         wanted = self.policy.approval.second_person
         return self.is_production if wanted is None else wanted
 
+    @property
+    def is_gated(self) -> bool:
+        """Whether the deployment gate is asked here."""
+        wanted = self.policy.gate.enabled
+        return self.is_production if wanted is None else wanted
+
 
 class EnvironmentUserObjectPermission(UserObjectPermissionBase):
     content_object = models.ForeignKey(Environment, on_delete=models.CASCADE)

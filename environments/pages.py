@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Prefetch, QuerySet
+from django.utils import timezone
 
 from accounts.roles import DEPLOY, REQUEST
 from environments.models import Environment, Instance, Slot
@@ -98,6 +99,13 @@ def everywhere() -> list[EnvironmentView]:
     return [view(item) for item in detailed(Environment.objects.all())]
 
 
+def freezes(item: Environment) -> list[Any]:
+    """Freezes of an environment that are in force or come, what ends first standing first; one query."""
+    # The reverse side of the relation: this app does not import the one above it.
+    found = Environment._meta.get_field("freezes").related_model.objects.filter(environment=item, lifted_at=None)
+    return list(found.filter(ends_at__gt=timezone.now()).select_related("set_by").order_by("ends_at"))
+
+
 def deployable_ids(user: Any) -> frozenset[int]:
     """Environments to which a person may deploy, by key; one query."""
     return frozenset(environments_with(Environment.objects.all(), user, DEPLOY).values_list("pk", flat=True))
@@ -149,7 +157,7 @@ def seconds_in_words(seconds: float) -> str:
     return f"{seconds / 60:g} min" if seconds < 7200 and seconds % 3600 else f"{seconds / 3600:g} h"
 
 
-def policy_in_words(policy: Policy, *, needs_second_person: bool) -> list[tuple[str, str]]:
+def policy_in_words(policy: Policy, *, needs_second_person: bool, is_gated: bool = False) -> list[tuple[str, str]]:
     """How the environment is deployed to, as term and sentence."""
     review = (
         "Another person approves every deployment before it starts."
@@ -163,6 +171,7 @@ def policy_in_words(policy: Policy, *, needs_second_person: bool) -> list[tuple[
     )
     return [
         ("Review", review),
+        ("Gate", gate_in_words(policy, is_gated=is_gated)),
         ("Promotion", promotion),
         (
             "Watch",
@@ -179,6 +188,19 @@ def policy_in_words(policy: Policy, *, needs_second_person: bool) -> list[tuple[
         ),
         ("Sampling", f"Every {policy.probe_seconds:g} s, every {policy.watch_probe_seconds:g} s during a deployment."),
     ]
+
+
+def gate_in_words(policy: Policy, *, is_gated: bool) -> str:
+    """What must be there before a start, in a sentence."""
+    if not is_gated:
+        return "Nothing is asked for before a start; a freeze counts."
+    gate = policy.gate
+    asked = [*gate.require, *([] if gate.staging == "" else ["staging"]), "a rollback plan"]
+    asked += [f"the checklist {gate.checklist}"] if gate.checklist else []
+    return (
+        f"Asks for {', '.join(asked)}, a way back within {seconds_in_words(gate.rollback_seconds)}, "
+        f"and a reason for more than {gate.large_change_lines} changed lines."
+    )
 
 
 _RULE_WORDS = {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from guardian.shortcuts import get_objects_for_user
@@ -89,6 +90,21 @@ def permissions_of(user: Any, environments: Collection[Environment]) -> dict[str
         for pk, codename in by_user.values_list(*columns).union(by_group.values_list(*columns)):
             found[pk].add(codename)
     return {one.name: _bounded(found[one.pk], one.name, user) for one in environments}
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """The environments that a person sees, in their order, and what they may do in each, by name."""
+
+    environments: Sequence[Environment] = ()
+    granted: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+
+def reach(user: Any, everything: EnvironmentQuerySet) -> Reach:
+    """What a person sees of a queryset and may do there, for a page that asks more than once. Two queries."""
+    found = list(everything)
+    granted = permissions_of(user, found)
+    return Reach([one for one in found if VIEW in granted[one.name]], granted)
 
 
 def _bounded(permissions: set[str], environment: str, user: Any) -> frozenset[str]:

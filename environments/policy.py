@@ -91,6 +91,38 @@ class ApprovalPolicy(BaseModel):
     )
 
 
+class GatePolicy(BaseModel):
+    """What a deployment must bring with it before it starts (specification, parts 1 and 3). Rollback is never gated."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    enabled: bool | None = Field(
+        default=None,
+        description="Whether the gate is asked. Not given: yes for an environment of the kind `production`, no "
+        "elsewhere. A freeze counts everywhere.",
+    )
+    rollback_seconds: float = Field(
+        default=300, gt=0, description="The way back must take less than this, as it was last measured here."
+    )
+    large_change_lines: int = Field(
+        default=500, ge=1, description="A change of more lines (added and removed) asks for a reason."
+    )
+    staging: str | None = Field(
+        default=None,
+        description="Environment in which the same artifact must have been live and stable for that environment's "
+        "`stable_seconds`. Not given: the service's first of the kind `staging`; empty text: not asked.",
+    )
+    require: tuple[Literal["tests", "review", "benchmarks"], ...] = Field(
+        default=("tests", "review", "benchmarks"), description="Reports that must be there and passed."
+    )
+    checklist: str = Field(
+        default="",
+        pattern=r"^[-a-z0-9_]{0,60}$",
+        description="Checklist that must be complete for this release and environment, for example `deployment`; "
+        "empty: none.",
+    )
+
+
 class Policy(BaseModel):
     """How one environment is deployed to and watched."""
 
@@ -126,4 +158,5 @@ class Policy(BaseModel):
     approval: ApprovalPolicy = Field(
         default=ApprovalPolicy(), description="Review before a deployment starts, see below."
     )
+    gate: GatePolicy = Field(default=GatePolicy(), description="What must be there before a start, see below.")
     rules: tuple[RuleSpec, ...] = Field(default_factory=default_rules)

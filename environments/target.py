@@ -130,6 +130,13 @@ class TargetClient:
         except MalformedAnswer as error:
             raise TargetMalformed(f"{self._base_url}{error}") from None
 
+    def metrics_text(self) -> str:
+        """``GET /metrics`` as it is (Prometheus text format)."""
+        status, body = self._exchange("GET", "/metrics", self._read_timeout)
+        if status != 200:
+            raise _refusal(f"GET {self._base_url}/metrics", status, body)
+        return body.decode(errors="replace")
+
     def state(self) -> TargetState:
         """``GET /v1/state``."""
         return self._read_object("GET", "/v1/state", self._read_timeout)

@@ -25,11 +25,13 @@ def environment_detail(request: HttpRequest, name: str) -> HttpResponse:
         view = pages.environment(request.user, name)
     except Environment.DoesNotExist:
         raise Http404(f"There is no environment {name} that you may see.") from None
-    policy = view.environment.policy
+    policy, place = view.environment.policy, view.environment
+    second, gated = place.needs_second_person, place.is_gated
     context = {
         "view": view,
         "environment": view.environment,
-        "policy": pages.policy_in_words(policy, needs_second_person=view.environment.needs_second_person),
+        "policy": pages.policy_in_words(policy, needs_second_person=second, is_gated=gated),
         "rules": pages.rules_in_words(policy),
+        "freezes": pages.freezes(view.environment),
     }
     return render(request, "environments/detail.html", context)

@@ -103,11 +103,19 @@ class Config(BaseSettings):
         description="YAML file of the channels on which alerts go out, see below. Without it they are shown on the "
         "pages only. It is read again when it changes.",
     )
+    runbooks: Annotated[list[Path], NoDecode] = Field(
+        default=[],
+        description="Folders of your own runbooks (Markdown, see `runbooks/library/README.md`), comma separated. A "
+        "file replaces the runbook of the same slug that comes with the console; it is read again when it changes. "
+        "Their diagnostic commands run as the console's user, so let nobody else write there.",
+    )
     failpoints: Path | None = Field(
         default=None, description="Folder of crash points for the chaos test; leave it unset anywhere else."
     )
 
-    @field_validator("allowed_hosts", "target_hosts", "secret_key_fallbacks", "oidc_strong_amr", mode="before")
+    @field_validator(
+        "allowed_hosts", "target_hosts", "secret_key_fallbacks", "oidc_strong_amr", "runbooks", mode="before"
+    )
     @classmethod
     def split_commas(cls, value: object) -> object:
         """A comma separated text is a list."""

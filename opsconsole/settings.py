@@ -127,6 +127,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 5.0,
         "options": {"expires": 5},
     },
+    "look-at-checklists": {
+        "task": "runbooks.tasks.look_at_checklists",
+        "schedule": 30.0,
+        "options": {"expires": 30},
+    },
     "prune-comparisons": {"task": "trading.tasks.prune_comparisons", "schedule": 3600.0},
 }
 CHANNEL_LAYERS = {
@@ -226,5 +231,7 @@ LOGGING = {
 
 OPSC_STOPS = CONFIG.var / "stops"
 """Of each environment: the kill switch's latch, snapshot and journals (trading/stop_files.py)."""
+OPSC_RUNBOOKS = CONFIG.runbooks
+"""Folders of runbooks beside those that come with the console (runbooks/library.py)."""
 OPSC_ORIGIN = CONFIG.public_origin
 OPSC_IS_LOOPBACK = CONFIG.host in LOOPBACK_HOSTS and set(ALLOWED_HOSTS) <= LOOPBACK_HOSTS

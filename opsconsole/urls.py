@@ -12,6 +12,7 @@ from audit.api.urls import urlpatterns as audit_routes
 from deployments.api.urls import urlpatterns as deployment_routes
 from environments.api.urls import urlpatterns as environment_routes
 from opsconsole import api_docs, errors_views, health
+from opsconsole.changelog.urls import api_routes as changelog_routes
 from runbooks.api.urls import urlpatterns as runbook_routes
 from trading.api.stops import AdminPressView
 from trading.api.urls import urlpatterns as trading_routes
@@ -33,6 +34,7 @@ api_routes = [
     *alert_routes,
     *trading_routes,
     *runbook_routes,
+    *changelog_routes,
 ]
 
 urlpatterns = [
@@ -51,6 +53,8 @@ urlpatterns = [
     path("", include("trading.urls")),
     path("", include("runbooks.urls")),
     path("", include("deployments.urls")),
+    path("", include("opsconsole.changelog.urls")),
+    path("", include("opsconsole.docs.urls")),
     path("", include("opsconsole.styleguide_urls")),
 ]
 

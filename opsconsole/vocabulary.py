@@ -57,6 +57,10 @@ WORDS: dict[str, dict[str, Word]] = {
         "fallen": Word("triangle-alert", "Fallen", "warn"),
         "expired": Word("clock-alert", "Expired", "warn"),
     },
+    "rollback_report": {
+        "owed": Word("file-pen-line", "Owed", "info"),
+        "complete": Word("circle-check", "Complete", "ok"),
+    },
     "verdict": {
         "pass": Word("circle-check", "Within", "ok"),
         "warn": Word("triangle-alert", "Near limit", "warn"),
@@ -100,7 +104,15 @@ WORDS: dict[str, dict[str, Word]] = {
     "check": {
         "ok": _PASS,
         "blocked": Word("octagon-alert", "Blocks", "crit"),
+        "overridden": Word("triangle-alert", "Overridden", "warn"),
         "pending": Word("clock", "Waiting", "plain"),
+    },
+    "stands_out": {"audit": Word("triangle-alert", "Look again", "warn")},
+    "freeze": {
+        "in force": Word("octagon-alert", "In force", "warn"),
+        "coming": Word("clock", "Coming", "info"),
+        "lifted": Word("undo-2", "Lifted", "plain"),
+        "over": Word("circle-check", "Over", "plain"),
     },
     "trade": {
         "win": Word("circle-check", "Win", "ok"),
@@ -178,6 +190,46 @@ WORDS: dict[str, dict[str, Word]] = {
         "running": _RUNNING,
         "succeeded": Word("circle-check", "Done", "ok"),
         "failed": _FAILED,
+    },
+    "checklist": {
+        "open": Word("clock", "Open", "plain"),
+        "late": Word("clock-alert", "Late", "warn"),
+        "complete": Word("circle-check", "Done", "ok"),
+        "complete_late": Word("circle-check", "Done late", "plain"),
+        "missed": Word("octagon-x", "Missed", "warn"),
+    },
+    "item": {
+        "open": Word("square", "Open", "plain"),
+        "done": Word("square-check", "Done", "ok"),
+        "deviation": Word("triangle-alert", "Deviation", "warn"),
+        "second": Word("users", "Waits for a second person", "info"),
+    },
+    "reading": {
+        "pass": Word("circle-check", "As expected", "ok"),
+        "warn": Word("triangle-alert", "Look at it", "warn"),
+        "fail": Word("octagon-alert", "Not as expected", "crit"),
+        "no_data": _NO_DATA,
+    },
+    "runbook": {
+        "running": _RUNNING,
+        "resolved": Word("circle-check", "Resolved", "ok"),
+        "unresolved": Word("octagon-alert", "Not resolved", "warn"),
+        "abandoned": Word("octagon-x", "Abandoned", "plain"),
+    },
+    "runbook_step": {
+        "waiting": Word("circle-dashed", "Not done", "plain"),
+        "current": Word("circle-dot", "Current", "strong"),
+        "done": Word("circle-check", "Done", "ok"),
+        "failed": Word("octagon-alert", "Failed", "warn"),
+        "skipped": Word("circle-minus", "Skipped", "plain"),
+    },
+    "remedy": {
+        "running": _RUNNING,
+        "lost": _NO_DATA,
+        "pass": Word("circle-check", "Done", "ok"),
+        "warn": Word("triangle-alert", "Asked for", "plain"),
+        "fail": Word("octagon-alert", "Not done", "crit"),
+        "no_data": _NO_DATA,
     },
     "key": {
         "usable": Word("circle-check", "Usable", "ok"),

@@ -63,6 +63,10 @@ class Client:
         pauses = () if once else self._pauses
         return self._json(self._signed("POST", path, pauses=pauses, json=dict(body or {}), headers=key))
 
+    def patch(self, path: str, body: Mapping[str, Any]) -> Any:
+        """The answer to a PATCH. Its body names what it was made from, so trying again cannot do it twice."""
+        return self._json(self._signed("PATCH", path, pauses=(), json=dict(body)))
+
     def open_post(self, path: str, body: Mapping[str, Any]) -> Any:
         """The answer to a POST without a credential: the sign-in itself, which is not tried again."""
         return self._json(self._send("POST", path, {}, pauses=(), json=dict(body)))

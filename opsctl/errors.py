@@ -153,6 +153,8 @@ def lines(error: OpsctlError) -> list[str]:
             found.append(f"  - {reason.get('check', '')}: {reason.get('reason', '')}")
             if reason.get("todo"):
                 found.append(f"    {reason['todo']}")
+        if reasons and all(reason.get("overridable") for reason in reasons):
+            found.append('  An Admin may let it start all the same: --override "WHY"')
     elif title:
         found.append(f"  {words}")
     if error.todo:

@@ -7,6 +7,8 @@ class RunbooksConfig(AppConfig):
 
     def ready(self) -> None:
         """Register this app's audited actions, and what every app offers to checklists and runbooks."""
-        from runbooks import audit  # noqa: F401
+        from alerts import offers
+        from runbooks import audit, runbook_checks, runbook_offers  # noqa: F401
 
         autodiscover_modules("evidence_providers", "remedies")
+        offers.register(runbook_offers.at_alert)

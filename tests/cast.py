@@ -42,8 +42,8 @@ def make_person(username: str, role: str | None) -> Any:
     return user
 
 
-def make_release(system: Any, folder: Path, version: str, **fields: Any) -> Any:
-    """A release of a service with a real archive."""
+def make_release(system: Any, folder: Path, version: str, *, reported: bool = True, **fields: Any) -> Any:
+    """A release of a service with a real archive, and with all that the deployment gate asks for."""
     from deployments.models import Release
 
     source = folder / "release.json"
@@ -52,4 +52,16 @@ def make_release(system: Any, folder: Path, version: str, **fields: Any) -> Any:
     with tarfile.open(archive, "w:gz") as tar:
         tar.add(source, "release.json")
     digest = "sha256:" + hashlib.sha256(archive.read_bytes()).hexdigest()
+    if reported:
+        fields = {"rollback_plan": "Roll back: the earlier version stays warm.", **fields}
+        report_all(system, digest)
     return Release.objects.create(service=system, version=version, artifact=str(archive), digest=digest, **fields)
+
+
+def report_all(system: Any, digest: str) -> None:
+    """What a build system reports about a good build: tests, review and benchmarks."""
+    from deployments import models
+
+    kinds = models.TestReport.Kind.values
+    made = [models.TestReport(service=system, digest=digest, kind=kind, passed=True, summary="Good.") for kind in kinds]
+    models.TestReport.objects.bulk_create(made)

@@ -125,12 +125,17 @@ def orders(environment: Environment) -> Sides[Resting]:
 
 def positions_at_exchange(environment: Environment) -> Reading[Held]:
     """What the exchange says now; for reading back."""
-    return _read_all([_exchange_reader(environment, _positions_of)])[0]
+    return at_exchange(environment, _positions_of)
 
 
 def orders_at_exchange(environment: Environment) -> Reading[Resting]:
     """What the exchange says now; for reading back."""
-    return _read_all([_exchange_reader(environment, _orders_of)])[0]
+    return at_exchange(environment, _orders_of)
+
+
+def at_exchange(environment: Environment, read: Callable[[Exchange], Sequence[R]]) -> Reading[R]:
+    """What ``read`` finds at the exchange now. At most ``READ_SECONDS`` and a little."""
+    return _read_all([_exchange_reader(environment, read)])[0]
 
 
 def exchange_of(environment: Environment) -> Exchange:

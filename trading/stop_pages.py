@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from accounts.roles import RESUME, STOP, roles_with
 from environments.models import Environment
-from environments.permissions import permissions_of
+from environments.permissions import Reach, permissions_of
 from trading import stop_files
 from trading.models import EmergencyStop
 from trading.stop import journal
@@ -178,10 +178,9 @@ class StopActs:
     presets: Sequence[str] = tuple(words for value, words in REASONS if value)
 
 
-def frame(user: Any) -> KillFrame:
-    """What every page shows: two queries, and a small file or two of each environment."""
-    environments = ordered(Environment.objects.visible_to(user))
-    granted = permissions_of(user, environments)
+def frame(seen: Reach) -> KillFrame:
+    """What every page shows to somebody who sees and may do this: a small file or two of each environment. No query."""
+    environments, granted = ordered(seen.environments), seen.granted
     choices = [
         Choice(one.name, one.is_production, does(stop_files.warm(one.name)))
         for one in environments
@@ -191,9 +190,9 @@ def frame(user: Any) -> KillFrame:
     return KillFrame(tuple(choices), tuple(engaged))
 
 
-def ordered(queryset: QuerySet[Environment]) -> list[Environment]:
+def ordered(environments: Iterable[Environment]) -> list[Environment]:
     """Production first, then in the order of the definition."""
-    return sorted(queryset, key=lambda one: (not one.is_production, one.position, one.name))
+    return sorted(environments, key=lambda one: (not one.is_production, one.position, one.name))
 
 
 def engaged_in(environment: Environment, may_stop: bool = False) -> Engaged | None:

@@ -16,6 +16,7 @@ from accounts.actors import from_request
 from accounts.domain import DomainError, InvalidRequest
 from accounts.errors import Forbidden
 from environments.models import Environment
+from environments.permissions import reach
 from trading import stop_pages, stops
 
 CONFIRMATION = "STOP"
@@ -31,7 +32,8 @@ def kill_switch(request: HttpRequest) -> HttpResponse:
 @require_safe
 def now(request: HttpRequest) -> JsonResponse:
     """``/kill-switch/now.json``: what a press would do now, in words, by environment; the open dialog asks again."""
-    return JsonResponse({choice.name: choice.does for choice in stop_pages.frame(request.user).choices})
+    seen = reach(request.user, Environment.objects.all())
+    return JsonResponse({choice.name: choice.does for choice in stop_pages.frame(seen).choices})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -15,7 +15,7 @@ from accounts.actors import from_request
 from accounts.idempotency import idempotent
 from accounts.openapi import IDEMPOTENCY_KEY, StrictSerializer, problems
 from accounts.roles import APPROVE, REQUEST, VIEW
-from deployments import approval_actions, approvals, preflight, starting
+from deployments import approval_actions, approvals, gate, preflight, starting
 from deployments.api.checked import checked
 from deployments.models import Approval
 from deployments.states import ApprovalState
@@ -45,6 +45,8 @@ class CheckSerializer(serializers.Serializer):  # type: ignore[type-arg]
     ok = serializers.BooleanField(help_text="False blocks the start.")
     detail = serializers.CharField()
     todo = serializers.CharField(allow_blank=True, help_text="What to do when it blocks.")
+    overridable = serializers.BooleanField(help_text="Whether an Admin may override it at the start, with a reason.")
+    overridden = serializers.BooleanField(help_text="It was overridden when this was asked for, so it does not block.")
 
 
 class ApprovalSummarySerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
@@ -120,7 +122,8 @@ class ApprovalSerializer(ApprovalSummarySerializer):
         if not approval.is_waiting:
             return []
         deployment = approval.deployment
-        results = preflight.check(deployment.environment, deployment.to_release, deployment.strategy)
+        allowed = gate.exceptions_of(deployment)
+        results = preflight.check(deployment.environment, deployment.to_release, deployment.strategy, allowed)
         return [dict(CheckSerializer(result).data) for result in results]
 
     @extend_schema_field(serializers.IntegerField(allow_null=True))

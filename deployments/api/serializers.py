@@ -37,6 +37,8 @@ class ReleaseSerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
             "commit",
             "changes",
             "migrations",
+            "reversible",
+            "rollback_plan",
             "config_revision",
             "released_at",
             "created_at",
@@ -64,6 +66,12 @@ class NewReleaseSerializer(StrictSerializer):
         child=serializers.CharField(max_length=200),
         max_length=200,
         help_text="Migrations that it brings.",
+    )
+    reversible = serializers.BooleanField(
+        required=False, allow_null=True, help_text="Whether its migrations can be taken back; the gate asks for it."
+    )
+    rollback_plan = serializers.CharField(
+        required=False, allow_blank=True, max_length=10_000, help_text="How to go back from it; the gate asks for it."
     )
     config_revision = serializers.CharField(
         required=False, allow_blank=True, max_length=64, help_text="Configuration that it needs."
@@ -199,6 +207,11 @@ class DeploymentSerializer(DeploymentSummarySerializer):
     verdicts = VerdictSerializer(many=True, read_only=True, help_text="The current verdict of each rule.")
     recommendation = serializers.SerializerMethodField(help_text="What the operator is advised to do.")
     next_event = serializers.SerializerMethodField(help_text="What happens next by itself; null when nothing does.")
+    overrides = serializers.ListField(
+        child=serializers.DictField(child=serializers.CharField()),
+        read_only=True,
+        help_text="Checks of the gate that were overridden: check, title, and detail as it was then.",
+    )
     token = serializers.CharField(
         source="state_token", read_only=True, help_text="Send it with an act to have it refused when the state changed."
     )
@@ -207,6 +220,9 @@ class DeploymentSerializer(DeploymentSummarySerializer):
         fields = (
             *DeploymentSummarySerializer.Meta.fields,
             "token",
+            "large_change_reason",
+            "overrides",
+            "override_reason",
             "recommendation",
             "next_event",
             "steps",
@@ -234,6 +250,19 @@ class StartSerializer(StrictSerializer):
     release = serializers.CharField(max_length=40, help_text="Version of a registered release, for example v1.2.5.")
     strategy = serializers.ChoiceField(choices=list(STRATEGIES))
     reason = serializers.CharField(max_length=2000, help_text="Why; kept in the audit trail.")
+    large_change_reason = serializers.CharField(
+        max_length=2000,
+        required=False,
+        allow_blank=True,
+        help_text="Why a large change goes out in one piece; the gate asks for it.",
+    )
+    override_reason = serializers.CharField(
+        max_length=2000,
+        required=False,
+        allow_blank=True,
+        help_text="Overrides every check of the gate that blocks; takes the permission to approve there. Kept in the "
+        "audit trail.",
+    )
 
 
 class ActSerializer(StrictSerializer):

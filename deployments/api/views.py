@@ -30,6 +30,8 @@ from deployments.api.serializers import (
     ReleaseSerializer,
     StartSerializer,
 )
+from deployments.api.services import service_for
+from deployments.checks import Exceptions
 from deployments.models import Deployment, Release, VerdictRow
 from environments.models import Environment, Service
 
@@ -95,14 +97,10 @@ class ReleaseViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
     def create(self, request: Request) -> Response:
         """A new, immutable release."""
         data = dict(checked(NewReleaseSerializer(data=request.data)).validated_data)
-        service = _service_for(request, data.pop("service", None))
+        service = service_for(request, data.pop("service", None))
         release = actions.register_release(from_request(request), service, **data)
         where = reverse("api:release-detail", args=[release.version], request=request)
         return Response(ReleaseSerializer(release).data, status=201, headers={"Location": where})
-
-
-def _visible_services(request: Request) -> QuerySet[Service]:
-    return Service.objects.filter(environments__in=Environment.objects.visible_to(request.user)).distinct()
 
 
 def _service(releases: QuerySet[Release], name: str) -> Service:
@@ -112,19 +110,6 @@ def _service(releases: QuerySet[Release], name: str) -> Service:
             {"service": [f"There is no service {name!r} with releases that you may see."]}
         )
     return found
-
-
-def _service_for(request: Request, name: str | None) -> Service:
-    """The named service; without a name the only one there is."""
-    services = {service.name: service for service in _visible_services(request)}
-    known = ", ".join(sorted(services)) or "none"
-    if name is not None and name not in services:
-        raise serializers.ValidationError(
-            {"service": [f"There is no service {name!r} that you may see. Known: {known}."]}
-        )
-    if name is None and len(services) != 1:
-        raise serializers.ValidationError({"service": [f"Say which service. Known: {known}."]})
-    return services[name] if name is not None else next(iter(services.values()))
 
 
 def act_schema(summary: str, description: str, status: int = 200) -> Callable[[F], F]:
@@ -198,7 +183,9 @@ class DeploymentViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet):  # 
         data = checked(StartSerializer(data=request.data)).validated_data
         environment = _environment(request, data["environment"])
         release = _release(environment, data["release"])
-        deployment = actions.start(from_request(request), environment, release, data["strategy"], data["reason"])
+        beyond = Exceptions(data.get("large_change_reason", ""), data.get("override_reason", ""))
+        what = (environment, release, data["strategy"], data["reason"])
+        deployment = actions.start(from_request(request), *what, beyond)
         return self._shown(deployment, status=201)
 
     @act_schema("Promote", "Move traffic and trading to the new slot, or keep it.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deployments import preflight, safety
+from deployments import gate, preflight, safety
 from deployments.analysis import baseline
 from deployments.steps.base import Context, Done, Failed, Outcome, StepCode, Wait
 from environments import adapters
@@ -16,8 +16,9 @@ class Preflight(StepCode):
     """The checks that can block a deployment, once more, now that it runs."""
 
     def run(self, ctx: Context) -> Outcome:
-        results = preflight.check(ctx.environment, ctx.deployment.to_release, ctx.deployment.strategy)
-        blocks = [result.detail for result in results if not result.ok]
+        found, allowed = ctx.deployment, gate.exceptions_of(ctx.deployment)
+        results = preflight.check(ctx.environment, found.to_release, found.strategy, allowed)
+        blocks = [result.detail for result in results if result.blocks]
         return Failed(" ".join(blocks)) if blocks else Done(f"{len(results)} checks passed.")
 
 
@@ -42,14 +43,15 @@ class AwaitPromotion(StepCode):
     """The gate: by itself, or by a press of Promote. What the live slot did until now becomes the baseline.
 
     Nothing is promoted blindly: while the monitor does not see the live slot, the gate stays shut. So it does while
-    trading is stopped, or positions differ from the exchange (``deployments/safety.py``).
+    trading is stopped, positions differ from the exchange (``deployments/safety.py``), or something came that the
+    deployment gate asks for: a freeze, a report that failed (``deployments/gate.py``).
     """
 
     def run(self, ctx: Context) -> Outcome:
         pressed = ctx.deployment.promote_requested_at is not None
         if ctx.policy.promotion == "manual" and not pressed:
             return Wait(None, "Waiting for somebody to press Promote.")
-        if against := safety.against_promotion(ctx.environment):
+        if against := safety.against_promotion(ctx.environment) or gate.against_promotion(ctx.deployment):
             return Wait(POLL_SECONDS, against)
         live = ctx.deployment.from_slot
         if live is None:

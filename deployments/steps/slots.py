@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from audit.redaction import redact
 from deployments import preflight
 from deployments.steps.base import Context, Done, Failed, Outcome, StepCode, Wait
 from environments import adapters
-from environments.drivers.base import DriverUnreachable, ProcessStatus
+from environments.drivers.base import DriverUnreachable, ProcessStatus, SlotDriver
 from environments.models import Instance, Slot
 from environments.target import TargetError
 
 POLL_SECONDS = 0.25
+LINE_LIMIT = 300
+"""Characters of a log line that are quoted in the detail of a step."""
 
 
 class SlotIsLive(Exception):
@@ -66,12 +69,8 @@ class WaitHealthy(StepCode):
         return Done(f"{needed} healthy readings in a row; in STANDBY.", {"passes": passes})
 
     def _not_yet(self, ctx: Context, problem: str) -> Outcome:
-        driver, dead = adapters.driver(ctx.environment), []
-        for instance in ctx.instances():
-            status = driver.status(adapters.instance_spec(instance))
-            if status.state == "fatal" or status.restarts > 0:
-                dead.append(f"{instance} ended with exit status {status.exit_status}; see its log")
-        if dead:
+        driver = adapters.driver(ctx.environment)
+        if dead := [text for instance in ctx.instances() if (text := _end(ctx, driver, instance))]:
             return Failed("; ".join(dead))
         if ctx.elapsed > ctx.policy.start_timeout_seconds:
             return Failed(f"not healthy after {ctx.elapsed:.0f} s: {problem}")
@@ -88,6 +87,19 @@ class WaitHealthy(StepCode):
             return f"{instance} reports {health.version or 'no version'} instead of {ctx.deployment.to_release.version}"
         failing = [component.name for component in health.components if component.status == "fail"]
         return f"{instance}: {', '.join(failing)} not healthy" if failing or health.status == "fail" else ""
+
+
+def _end(ctx: Context, driver: SlotDriver, instance: Instance) -> str:
+    """How an instance that was started ended by itself, with the last line of its log; empty while it lives."""
+    spec = adapters.instance_spec(instance)
+    status = driver.status(spec)
+    # The supervisor starts it again: a process that came up only at the second try is no release to go live with.
+    if status.state not in ("fatal", "exited") and not status.restarts:
+        return ""
+    how = f"with exit status {status.exit_status}" if status.exit_status is not None else "right after its start"
+    began = ctx.deployment.started_at or ctx.deployment.created_at
+    said = next((line.strip() for line in reversed(driver.tail(spec, 20, since=began.timestamp())) if line.strip()), "")
+    return f"{instance} ended {how}: {redact(said)[:LINE_LIMIT]}" if said else f"{instance} ended {how} without a word"
 
 
 class StopSlot(StepCode):

@@ -56,6 +56,39 @@ class ProcessStatus:
     digest: str | None = None
 
 
+@dataclass(frozen=True)
+class ProcessUsage:
+    """What the process of an instance takes of its host. None: the host does not tell.
+
+    cpu: share of one core over the last moment, 0.5 is half a core. memory: resident bytes. threads, files: open now.
+    read_bytes, written_bytes: from and to the disk since the process started.
+    """
+
+    pid: int
+    cpu: float
+    memory: int
+    threads: int
+    files: int | None
+    read_bytes: int | None
+    written_bytes: int | None
+
+
+@dataclass(frozen=True)
+class HostUsage:
+    """How busy the host of the instances is.
+
+    load: processes that run or wait, on average over one minute. memory_free, memory, disk_free, disk: bytes; the disk
+    is the one with the releases and the logs.
+    """
+
+    load: float
+    cores: int
+    memory_free: int
+    memory: int
+    disk_free: int
+    disk: int
+
+
 class DriverError(Exception):
     """A slot driver did not do what was asked."""
 
@@ -118,3 +151,19 @@ class SlotDriver(Protocol):
 
     def status(self, instance: InstanceSpec) -> ProcessStatus:
         """Read the process. Raises UnknownProgram, DriverUnreachable."""
+
+    def tail(self, instance: InstanceSpec, lines: int, *, since: float = 0.0) -> list[str]:
+        """The last lines that the instance's processes wrote, oldest first, as they are: they may hold secrets.
+
+        since: unix seconds; nothing when nothing was written after that. At most 64 KB are read.
+        Raises UnknownProgram, DriverUnreachable.
+        """
+
+    def usage(self, instance: InstanceSpec) -> ProcessUsage | None:
+        """What the instance's process takes; None when no process is alive, or it runs on another host.
+
+        Takes 0.2 s. Raises UnknownProgram, DriverUnreachable.
+        """
+
+    def host(self) -> HostUsage | None:
+        """How busy the host of the instances is; None when it is not this one. Raises DriverUnreachable."""

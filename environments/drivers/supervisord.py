@@ -20,18 +20,23 @@ from pathlib import Path
 
 from supervisor.states import ProcessStates
 
+from environments.drivers import usage
 from environments.drivers.artifacts import InstalledRelease, install_release, read_release
 from environments.drivers.base import (
     ArtifactMissing,
     ArtifactSpec,
     DriverError,
+    DriverUnreachable,
+    HostUsage,
     InstanceSpec,
     ProcessState,
     ProcessStatus,
+    ProcessUsage,
 )
 from environments.drivers.program import Program
 from environments.drivers.rpc import ProgramInfo, SupervisorClient
 
+TAIL_BYTES = 65_536
 STATES: dict[int, ProcessState] = {
     ProcessStates.STOPPED: "stopped",
     ProcessStates.STARTING: "starting",
@@ -135,6 +140,33 @@ class SupervisordDriver:
     def status(self, instance: InstanceSpec) -> ProcessStatus:
         """See `SlotDriver.status`."""
         return self._describe(instance, self.client.info(instance.program))
+
+    def tail(self, instance: InstanceSpec, lines: int, *, since: float = 0.0) -> list[str]:
+        """See `SlotDriver.tail`."""
+        log = self.client.info(instance.program).log
+        try:
+            with log.open("rb") as file:
+                end = file.seek(0, os.SEEK_END)
+                if os.fstat(file.fileno()).st_mtime < since:
+                    return []
+                file.seek(max(0, end - TAIL_BYTES))
+                text = file.read(TAIL_BYTES).decode(errors="replace")
+        except OSError as error:
+            if isinstance(error, FileNotFoundError):
+                return []
+            raise DriverUnreachable(f"the log of {instance.name} at {log} cannot be read: {error.strerror}") from error
+        # What the bytes cut in two is no line.
+        whole = text.splitlines()[1:] if end > TAIL_BYTES else text.splitlines()
+        return whole[-lines:]
+
+    def usage(self, instance: InstanceSpec) -> ProcessUsage | None:
+        """See `SlotDriver.usage`."""
+        info = self.client.info(instance.program)
+        return usage.of_process(info.pid, info.start) if info.pid else None
+
+    def host(self) -> HostUsage | None:
+        """See `SlotDriver.host`."""
+        return usage.of_host(int(self.client.call("supervisor.getPID")), self.root)
 
     def _describe(self, instance: InstanceSpec, info: ProgramInfo) -> ProcessStatus:
         starts = _read_starts(_slot(self.root, instance.name) / "started.jsonl")

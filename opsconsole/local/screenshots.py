@@ -96,6 +96,7 @@ def _story(stack: Stack) -> None:
     bad = console.deploy("production", "v1.2.6", "Signals are kept per symbol")
     console.wait(bad)
     console.wait(bad + 1)
+    console.write_reports("production")
     good = console.deploy("production", "v1.2.5", "Better confidence threshold for the geometry strategy")
     console.wait(good, _is_watched)
     time.sleep(SETTLE_SECONDS)

@@ -34,6 +34,8 @@ from opsconsole.local.valkey import ValkeyServer
 
 CONSOLE = ("web", "worker-critical", "worker-default", "beat", "monitor", "audit-sequencer")
 POLL_SECONDS = 0.1
+START_SECONDS = 120.0
+"""A limit, no wait: a busy machine takes a minute for what a quiet one does in ten seconds."""
 TRADING_CONFIG = """\
 # Laid over the release's own configuration. Positions to be held beside the strategies, in USD; below 0: short.
 holdings: {AVAX: 400, LINK: -300, DOGE: 250}
@@ -174,11 +176,11 @@ class Stack:
         self.manage("prepare_demo", "--releases", str(self.releases), "--keys", str(self.keys), env=admin)
         progress("Database migrated, system definition applied, releases registered")
         self.console.up([self.postgres.program(), self.valkey.program(), *self._console_programs()])
-        self.console.wait_running(CONSOLE, timeout=30)
+        self.console.wait_running(CONSOLE, timeout=START_SECONDS)
         self._wait_ready()
         progress(f"Console, workers and monitor run: {self.url}")
 
-    def _wait_ready(self, timeout: float = 30.0) -> None:
+    def _wait_ready(self, timeout: float = START_SECONDS) -> None:
         deadline = time.monotonic() + timeout
         while True:
             try:

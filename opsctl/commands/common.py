@@ -66,6 +66,10 @@ class App:
         """The answer to a POST, as it is written; ``once``: a secret, for which is not asked again."""
         return self.shown(self.client.post(path, body, once=once))
 
+    def patch(self, path: str, body: Mapping[str, Any]) -> Any:
+        """The answer to a PATCH, as it is written."""
+        return self.shown(self.client.patch(path, body))
+
     def listed(self, path: str, limit: int, **query: Any) -> list[dict[str, Any]]:
         """The first entries of a list, as they are written."""
         found: list[dict[str, Any]] = self.shown(self.client.listed(path, limit, **query))

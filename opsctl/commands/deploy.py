@@ -17,6 +17,7 @@ from opsctl.errors import Exit, UsageProblem
 opsctl deploy staging v1.2.5 --reason "Fix of the slippage"
 opsctl deploy production v1.2.5 --reason "Fix of the slippage" --watch
 opsctl deploy production v1.2.5 --reason "CI 4711" --yes --json
+opsctl deploy production v1.2.5 --reason "Fix" --override "Ann reviewed it by phone"
 """,
 )
 @click.argument("env", shell_complete=complete.environments)
@@ -25,6 +26,8 @@ opsctl deploy production v1.2.5 --reason "CI 4711" --yes --json
 @click.option("--strategy", default="blue_green", show_default=True, help="How the new version is brought live.")
 @click.option("--watch", "--wait", "watch", is_flag=True, help="Stay until it ends; the exit code says how.")
 @click.option("--timeout", type=click.FloatRange(min=1), metavar="SECONDS", help="With --watch: give up after this.")
+@click.option("--large-change-reason", metavar="TEXT", help="Why a large change goes out in one piece.")
+@click.option("--override", metavar="TEXT", help="Override what the deployment gate asks for, and why; Admins only.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 def deploy(
     app: App,
@@ -34,6 +37,8 @@ def deploy(
     strategy: str,
     watch: bool,
     timeout: float | None,
+    large_change_reason: str | None,
+    override: str | None,
     yes: bool,
 ) -> Exit:
     """Start a deployment of a release, or ask for one where another person must approve it.
@@ -44,9 +49,11 @@ def deploy(
     """
     _show(app, env, version, strategy)
     reason = app.output.ask(reason, "Reason", "--reason")
-    app.output.confirm(f"Deploy {version} to {env}?", yes=yes)
-    body = {"environment": env, "release": version, "strategy": strategy, "reason": reason}
-    started = app.post("deployments/", body)
+    beyond = " The deployment gate is overridden." if override else ""
+    app.output.confirm(f"Deploy {version} to {env}?{beyond}", yes=yes)
+    given = {"reason": reason, "large_change_reason": large_change_reason, "override_reason": override}
+    body = {"environment": env, "release": version, "strategy": strategy}
+    started = app.post("deployments/", body | {name: text for name, text in given.items() if text})
     waits = started["status"] == "awaiting_approval"
     if watch and not waits:
         from opsctl.commands.watch import watch_to_the_end
@@ -57,6 +64,8 @@ def deploy(
         _asked_for(app, started)
         return Exit.WAITING if watch else Exit.DONE
     app.output.say(f"Deployment {started['id']} of {version} to {env} has begun.")
+    if names := ", ".join(one["title"].lower() for one in started["overrides"]):
+        app.output.say(f"Overridden, and kept in the audit trail: {names}.")
     app.output.say(f"Follow it: opsctl watch {started['id']}    Stop it: opsctl abort {started['id']}")
     return Exit.DONE
 

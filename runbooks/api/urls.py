@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from rest_framework.routers import SimpleRouter
 
-urlpatterns: list[URLPattern] = []
+from runbooks.api.checklists import ChecklistRunViewSet, ChecklistViewSet
+from runbooks.api.runbooks import RunbookRunViewSet, RunbookViewSet
+
+router = SimpleRouter()
+router.register("checklists", ChecklistViewSet, basename="checklist")
+router.register("checklist-runs", ChecklistRunViewSet, basename="checklist-run")
+router.register("runbooks", RunbookViewSet, basename="runbook")
+router.register("runbook-runs", RunbookRunViewSet, basename="runbook-run")
+
+urlpatterns = router.urls

@@ -43,7 +43,7 @@ class ChecklistVersion(models.Model):
         constraints = [models.UniqueConstraint(fields=["checklist", "number"], name="checklist_version_number")]
 
     def __str__(self) -> str:
-        return f"{self.checklist_id} version {self.number}"
+        return f"{self.checklist} version {self.number}"
 
 
 class ChecklistRunQuerySet(models.QuerySet["ChecklistRun"]):
@@ -91,7 +91,7 @@ class ChecklistRun(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.checklist_id} {self.environment_id} {self.period}"
+        return f"{self.checklist} {self.period}"
 
 
 class Tick(models.Model):

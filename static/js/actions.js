@@ -175,6 +175,28 @@
     });
   }
 
+  // --- Notes keep themselves a second after the last key; "was" says which notes this page saw, so nobody's words are lost.
+  const saving = new WeakMap(); // form -> timer, or the request under way
+  async function keep(form) {
+    saving.delete(form);
+    if (form.hasAttribute("aria-busy")) return;
+    const field = $("textarea", form), note = $("[data-saved]", form), text = field.value;
+    try {
+      const answer = await fetch(form.action, { method: "POST", body: new FormData(form), headers: { Accept: "application/json" }, credentials: "same-origin" });
+      const json = answer.headers.get("Content-Type")?.includes("json") ? await answer.json() : {};
+      if (!answer.ok) { note.textContent = `Not kept. ${json.detail || `The console answered ${answer.status}.`}`; say(note.textContent, true); return; }
+      field.defaultValue = text;
+      form.elements.was.value = json.was;
+      note.textContent = `Kept ${json.at} UTC`;
+    } catch { note.textContent = "Not kept: the console does not answer. It is tried again with the next key."; }
+  }
+  document.addEventListener("input", (event) => {
+    const form = event.target.closest?.("form[data-autosave]");
+    if (!form) return;
+    clearTimeout(saving.get(form));
+    saving.set(form, setTimeout(() => keep(form), 1000));
+  });
+
   // --- Filters send themselves when a choice is made with the pointer. With the keyboard each arrow is a choice: there the button sends.
   let byKey = false;
   document.addEventListener("keydown", () => { byKey = true; }, true);

@@ -116,10 +116,13 @@
   const GOTO = new Map($$("#shortcuts [data-goto]").map((element) => [element.dataset.goto, element.dataset.href]));
   let leader = 0;
   function moveRow(step) {
-    const rows = $$("main .table tbody tr").filter((row) => $("a[href]", row) && row.offsetParent);
+    // On a page of items to answer: the answer of each; elsewhere the link of each row.
+    const what = $("[data-item-key]") ? "[data-item-key]" : "a[href]";
+    const rows = $$(what === "a[href]" ? "main .table tbody tr" : "main .check-item, #complete").filter((row) => $(what, row) && row.offsetParent);
     if (!rows.length) return false;
-    const at = rows.findIndex((row) => row.contains(document.activeElement));
-    $("a[href]", rows[Math.min(rows.length - 1, Math.max(0, at + step))]).focus();
+    let at = rows.findIndex((row) => row.contains(document.activeElement));
+    if (at < 0 && rows.some((row) => row.matches(":target"))) at = rows.findIndex((row) => row.matches(":target")) - step;
+    $(what, rows[Math.min(rows.length - 1, Math.max(0, at + step))]).focus();
     return true;
   }
   function onKey(key) {

@@ -366,5 +366,6 @@ def test_keys_from_before_scopes_go_on_as_they_were(operator):
     make_key(operator, name="Before", scopes=[])
     make_key(operator, name="Bounded", scopes=["view_environment"])
     migration.give_every_scope(apps, None)
-    assert APIKey.objects.get(name="Before").scopes == list(SCOPES)
+    later = {"report_tests"}
+    assert APIKey.objects.get(name="Before").scopes == [scope for scope in SCOPES if scope not in later]
     assert APIKey.objects.get(name="Bounded").scopes == ["view_environment"]

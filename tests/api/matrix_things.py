@@ -50,6 +50,12 @@ def make(world: Any, route: str, thing: str, user: Any) -> tuple[Values, Values]
     return max(fitting, key=lambda found: found[0])[1](world, route, thing, user)
 
 
+@of("docs/")
+def document(world: Any, route: str, thing: str, user: Any) -> tuple[Values, Values]:
+    """A document or a picture of the checkout."""
+    return {"name": thing if thing == "missing" else "statuses.svg" if "pictures" in route else "architecture"}, {}
+
+
 @of("deployments/", "api/v1/deployments/")
 def deployment(world: Any, route: str, thing: str, user: Any) -> tuple[Values, Values]:
     """A deployment to an environment, in a state that permits the act at the end of the route."""
@@ -65,6 +71,25 @@ def deployment(world: Any, route: str, thing: str, user: Any) -> tuple[Values, V
     return {"name": act, "pk": made.pk}, body
 
 
+@of("rollback-reports/", "api/v1/rollback-reports/")
+def rollback_report(world: Any, route: str, thing: str, user: Any) -> tuple[Values, Values]:
+    """The report of a rollback that has ended: owed, or complete where it is to be reopened."""
+    from deployments.models import Deployment, RollbackReport
+
+    texts = dict.fromkeys(("what_failed", "why_rollback", "prevention"), "Because")
+    body: Values = {"reason": "Because"} if "reopen" in route else {"revision": 0, **texts}
+    if thing not in world.environments:
+        return {"pk": MISSING}, body
+    failed = make_deployment("rolled_back", world.environments[thing], world.release, world.admin)
+    moved = {"status": "succeeded", "reverts": failed, "from_release": failed.to_release}
+    rollback = make_deployment("succeeded", world.environments[thing], world.release, world.admin)
+    Deployment.objects.filter(pk=rollback.pk).update(**moved)
+    made = RollbackReport.objects.create(rollback=rollback)
+    if "reopen" in route:
+        RollbackReport.objects.filter(pk=made.pk).update(completed_at=timezone.now(), completed_by=world.admin)
+    return {"pk": made.pk}, body
+
+
 @of("releases/", "api/v1/releases/")
 def release(world: Any, route: str, thing: str, user: Any) -> tuple[Values, Values]:
     """A release; where it is registered, its archive is there and it is not."""
@@ -73,6 +98,12 @@ def release(world: Any, route: str, thing: str, user: Any) -> tuple[Values, Valu
         made.delete()
     version = "v9.9.9" if thing == "missing" else "v1.2.5"
     return {"version": version}, {"version": "v1.2.5", "artifact": made.artifact, "digest": made.digest}
+
+
+@of("api/v1/evidence/")
+def evidence(world: Any, route: str, thing: str, user: Any) -> tuple[Values, Values]:
+    """A reading about an environment, which the query names."""
+    return {"name": "alerts.open", "query": {"environment": thing}}, {}
 
 
 @of("audit/", "api/v1/audit/")
@@ -197,6 +228,43 @@ def alert(world: Any, route: str, thing: str, user: Any) -> tuple[Values, Values
     place = world.environments.get(thing)
     made = raise_alert("mismatch", f"{thing}:BTC", severity="warning", title="BTC differs", environment=place)
     return {"pk": made.pk}, body
+
+
+@of("checklists/", "checklist-runs/")
+def checklist_page(world: Any, route: str, thing: str, user: Any) -> tuple[Values, Values]:
+    """A list of one environment and its open run; the body ticks its item, begins it for a release, or changes it."""
+    from runbooks.checklist_versions import save_version
+    from runbooks.models import ChecklistRun
+
+    if thing not in world.environments:
+        return {"slug": "not-there", "pk": MISSING, "name": "tick"}, {"environment": "not-there", "release": "v1.2.5"}
+    every = "deployment" if "begin" in route else "day"
+    groups = "[{title: All, items: [{id: look, challenge: Look, expect: Good, responses: [Good, Bad]}]}]"
+    text = f"title: Look\nenvironments: [{thing}]\nschedule: {{every: {every}}}\ngroups: {groups}\n"
+    actor = Actor(name=world.admin.display_name, via="session", user=world.admin, role="Admin")
+    version = save_version(actor, world.system, "look", text, "First", based_on=0)
+    place, now = world.environments[thing], timezone.now()
+    run = ChecklistRun.objects.create(
+        checklist=version.checklist, version=version, environment=place, period="2026-11-23", opens_at=now
+    )
+    body = {"item": "look", "response": "Good", "environment": thing, "release": "v1.2.5"}
+    body |= {"text": text.replace("Look", "See"), "base": "1", "do": "save", "reason": "Because"}
+    return {"slug": "look", "pk": run.pk, "name": "tick"}, body
+
+
+@of("runbooks/", "runbook-runs/")
+def runbook_page(world: Any, route: str, thing: str, user: Any) -> tuple[Values, Values]:
+    """A runbook of the library and a run of it by somebody else, which the act takes over; the body begins one."""
+    from runbooks.runbook_actions import start
+
+    slug = "not-there" if thing == "missing" else "high-latency"
+    values: Values = {"slug": slug, "pk": MISSING, "name": "take-over", "query": {"part": "running"}}
+    if thing in world.environments and "<pk>" in route:
+        person = make_person("rita", "Admin")
+        actor = Actor(name=person.display_name, via="session", user=person, role="Admin")
+        values["pk"] = start(actor, world.environments[thing], slug).pk
+        values["query"] = {"part": "run"}
+    return values, {"environment": thing}
 
 
 @of("breakers/", "api/v1/breakers/", "api/v1/environments/<name>/circuit-breaker/")

@@ -18,7 +18,7 @@ from django.utils import timezone
 from accounts.models import APIKey, User
 from tests import cast
 from tests.accounts.factors import enter, give_second_factor, make_key
-from tests.api import matrix_things
+from tests.api import matrix_checklists, matrix_gate, matrix_runbooks, matrix_things  # noqa: F401  registers its things
 
 PEOPLE = {
     "nobody": ("nemo", None),
@@ -87,7 +87,7 @@ class World:
             url = "/" + re.sub(r"<(\w+)>", lambda found: str(values[found.group(1)]), route)
             client = self.client(caller, route)
             if method == "GET":
-                status = client.get(url).status_code
+                status = client.get(url, values.get("query")).status_code
             elif route.startswith(BY_KEY):
                 status = client.generic(method, url, json.dumps(body), content_type="application/json").status_code
             else:

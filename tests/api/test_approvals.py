@@ -57,7 +57,7 @@ def test_a_request_shows_exactly_what_will_happen(api, admin, developer, ask):
     assert (body["environment"], body["from_release"], body["to_release"]) == ("production", None, "v1.2.5")
     assert (body["state"], body["requested_by"], body["reason"]) == ("waiting", "Dora Developer", START["reason"])
     assert body["subject_hash"] == asked["subject_hash"] and body["subject"]["release"]["version"] == "v1.2.5"
-    assert [check["ok"] for check in body["checks"]] == [True] * 9 and body["blocking_deployment"] is None
+    assert [check["ok"] for check in body["checks"]] == [True] * 21 and body["blocking_deployment"] is None
     assert (body["is_own"], body["may_decide"]) == (False, True)
     own = api(developer).get(f"{URL}{asked['id']}/").json()
     assert (own["is_own"], own["may_decide"]) == (True, False)

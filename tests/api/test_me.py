@@ -82,7 +82,7 @@ def test_by_session(developer, person, system):
     told = enter(developer).get(ME).json()
     assert (told["via"], told["key"], told["second_factor"]) == ("session", None, True)
     assert [place["name"] for place in told["environments"]] == ["production", "staging"]
-    assert told["environments"][0]["permissions"] == ["request_deployment", "view_environment"]
+    assert told["environments"][0]["permissions"] == ["report_tests", "request_deployment", "view_environment"]
     assert enter(person("nemo", None)).get(ME).json()["environments"] == []
     assert Client().get(ME).status_code == 401
 

@@ -45,6 +45,10 @@ WITHOUT_IDEMPOTENCY = {
     "/api/v1/environments/{name}/circuit-breaker/trip/",
     "/api/v1/breakers/{id}/reset/",
     "/api/v1/clearances/{id}/approve/",
+    # They act outside of transactions; the run's revision, or the notes that were read, stop a repeat.
+    "/api/v1/runbook-runs/{id}/diagnose/",
+    "/api/v1/runbook-runs/{id}/note/",
+    "/api/v1/runbook-runs/{id}/remedy/",
 }
 
 

@@ -88,6 +88,8 @@ class Scene:
         }
         self.clearances = {name: _clearance(environment, admin) for name, environment in self.environments.items()}
         self.database_runs = {name: _database_run(place) for name, place in self.environments.items()}
+        self.checklist_runs = {name: _checklist_run(place) for name, place in self.environments.items()}
+        self.runbook_runs = {name: _runbook_run(place, admin) for name, place in self.environments.items()}
         self.stops = {name: _stop(environment) for name, environment in self.environments.items()}
         self.approvals = {name: _approval(deployment, admin) for name, deployment in self.deployments.items()}
 
@@ -105,6 +107,10 @@ class Scene:
             return f"stop.{self.stops[thing].pk}"
         if prefix == "clearance":
             return f"clearance.{self.clearances[thing].pk}"
+        if prefix == "checklist":
+            return f"checklist.{self.checklist_runs[thing].pk}"
+        if prefix == "runbook":
+            return f"runbook.{self.runbook_runs[thing].pk}"
         kinds = {"environment": self.environments, "deployment": self.deployments, "approval": self.approvals}
         return f"{prefix}.{kinds[prefix][thing].pk}"
 
@@ -134,6 +140,31 @@ def _clearance(environment: Any, admin: Any) -> Any:
 
     ends = timezone.now() + timedelta(minutes=5)
     return Clearance.objects.create(environment=environment, kind="resume", requested_by=admin, expires_at=ends)
+
+
+def _checklist_run(environment: Any) -> Any:
+    from django.utils import timezone
+
+    from runbooks.models import Checklist, ChecklistRun, ChecklistVersion
+
+    text = "{title: Look, schedule: {every: day}, groups: [{title: All, items: []}]}"
+    found, _ = Checklist.objects.get_or_create(service=environment.service, slug="look")
+    values = {"digest": "0" * 64, "text": text.replace("[]", "[{id: look, challenge: Look, value: {min: 0}}]")}
+    version, _ = ChecklistVersion.objects.get_or_create(checklist=found, number=1, defaults=values)
+    defaults = {"version": version, "opens_at": timezone.now()}
+    made, _ = ChecklistRun.objects.get_or_create(
+        checklist=found, environment=environment, period="2026-11-23", defaults=defaults
+    )
+    return made
+
+
+def _runbook_run(environment: Any, admin: Any) -> Any:
+    from runbooks.models import RunbookRun, RunbookText
+
+    values = {"slug": "look", "title": "Look", "text": "---\n"}
+    text, _ = RunbookText.objects.get_or_create(digest="0" * 64, defaults=values)
+    people = {"started_by": admin, "operator": admin}
+    return RunbookRun.objects.get_or_create(text=text, environment=environment, defaults=people)[0]
 
 
 def _database_run(environment: Any) -> Any:

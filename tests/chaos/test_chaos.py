@@ -77,10 +77,12 @@ def _retry(what, seconds: float = 40):
 
 
 def _start(console: Console, environment: str, reason: str) -> int:
+    _retry(lambda: console.write_reports(environment))
     live = _retry(lambda: console.get(f"environments/{environment}/"))
     version = next(slot["version"] for slot in live["slots"] if slot["name"] == live["live_slot"])
     release = "v1.2.4" if version == "v1.2.5" else "v1.2.5"
     body = {"environment": environment, "release": release, "strategy": "blue_green", "reason": reason}
+    body["override_reason"] = "A rollback that a fault made slow shuts the gate, and this goes on."
     key = str(uuid.uuid4())  # the same for every try: a lost answer must not start a second one
     deadline = time.monotonic() + 40
     while True:

@@ -60,9 +60,19 @@ def test_v1_2_7_dies_and_v1_3_1_hangs_and_v1_2_8_counts_twice(stack: Stack, exch
         raise AssertionError("the hung process obeyed SIGTERM")
 
 
-def test_v1_2_9_fails_its_smoke_test_and_says_why(stack: Stack, exchange: Exchange) -> None:
-    instance = stack.instance(exchange, "v1.2.9").ready()
-    answer = instance.post("/v1/smoke-test")
+def test_v1_2_9_does_not_start_and_says_why(stack: Stack, exchange: Exchange) -> None:
+    instance = stack.instance(exchange, "v1.2.9")
+    assert instance.process is not None and instance.process.wait(10) == 2
+    assert instance.output.splitlines()[-1] == (
+        "trading system cannot start: /strategies/kinematics/order_usd: "
+        "must be a number from 0.01 to 1e+06, got '60 USD'"
+    )
+
+
+def test_orders_below_the_exchanges_minimum_fail_the_smoke_test(stack: Stack, exchange: Exchange) -> None:
+    small = stack.directory / "small.yaml"
+    small.write_text("strategies: {kinematics: {order_usd: 6}}")
+    answer = stack.instance(exchange, OPSC_CONFIG=str(small)).ready().post("/v1/smoke-test")
     assert answer.status == 200 and answer.json["status"] == "fail"
     failed = [result for result in answer.json["results"] if result["status"] == "fail"]
     assert [result["name"] for result in failed] == ["order_dry_run"]

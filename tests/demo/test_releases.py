@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from demo.releases import BuiltRelease, build_releases, main
-from demo.trading_system.config import load_config
+from demo.trading_system.config import ConfigError, load_config
 from demo.trading_system.settings import SettingsError, read_settings
 from tests.demo.processes import Stack
 
-VERSIONS = ["v1.2.4", "v1.2.5", "v1.2.6", "v1.2.7", "v1.2.8", "v1.2.9", "v1.3.0", "v1.3.1"]
+VERSIONS = ["v1.2.4", "v1.2.5", "v1.2.6", "v1.2.7", "v1.2.8", "v1.2.9", "v1.3.0", "v1.3.1", "v1.3.2"]
+BROKEN = "v1.2.9"
 
 
 def test_the_same_content_gives_the_same_bytes(tmp_path: Path, releases: dict[str, BuiltRelease]) -> None:
@@ -38,6 +39,9 @@ def test_description_next_to_the_artifact(releases: dict[str, BuiltRelease]) -> 
         for heading in ("### Added", "### Changed", "### Fixed", "### Deployment Notes"):
             assert heading in described["notes"]
         assert len(described["commit"]) == 40
+        assert described["rollback_plan"]
+        kinds = {one["kind"] for one in described["reports"] if one["passed"]}
+        assert kinds == {"tests", "benchmarks"} | (set() if version == "v1.3.2" else {"review"})
         assert set(described["changes"]) == {"files", "insertions", "deletions"}
 
 
@@ -50,7 +54,11 @@ def test_artifact_holds_plain_files_only_and_its_configuration(
             archive.extractall(tmp_path / version, filter="data")
         assert all(member.isfile() and member.uid == 0 and member.mtime == members[0].mtime for member in members)
         assert {"release.json", "config.yaml", "trading_system/__main__.py"} <= {member.name for member in members}
-        assert load_config(tmp_path / version / "config.yaml").revision == release.config_revision
+        if version == BROKEN:
+            with pytest.raises(ConfigError, match="/strategies/kinematics/order_usd: must be a number"):
+                load_config(tmp_path / version / "config.yaml")
+        else:
+            assert load_config(tmp_path / version / "config.yaml").revision == release.config_revision
 
 
 def test_only_the_release_carries_the_fault(tmp_path: Path, releases: dict[str, BuiltRelease]) -> None:

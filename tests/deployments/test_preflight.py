@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from deployments import gate
 from deployments.models import Release
 from deployments.preflight import CHECKS, check, live_release
 from environments import adapters
@@ -28,8 +29,12 @@ def test_when_all_is_well_every_check_says_what_it_saw(production, new):
     assert [result.name for result in results] == [
         *safety,
         *("service", "not_live", "artifact", "rollback", "router", "driver"),
+        *("freeze", "rollback_time", "previous_ready", "migrations_reversible", "tests", "review", "benchmarks"),
+        *("staging", "rollback_plan", "change_size", "checklist", "rollback_report"),
     ]
-    assert len(results) == len(CHECKS) and all(result.ok and result.detail and not result.todo for result in results)
+    assert len(results) == len(CHECKS) + len(gate.CHECKS) and all(
+        result.ok and result.detail and not result.todo for result in results
+    )
 
 
 def test_the_first_deployment_has_no_rollback_to_be_ready(production, release):

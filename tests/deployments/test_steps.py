@@ -6,6 +6,8 @@ import asyncio
 import os
 import signal
 import threading
+import time
+from dataclasses import replace
 from datetime import timedelta
 
 import httpx
@@ -18,6 +20,7 @@ from deployments.lease import LeaseLost, claim
 from deployments.models import Deployment, Release
 from deployments.steps.base import Context, Done, Failed, Wait
 from deployments.steps.hand_over import Activate, HandOver
+from deployments.steps.prepare import SmokeTest
 from deployments.steps.shift_traffic import RestoreLive
 from deployments.steps.slots import SlotIsLive, StartSlot, StopSlot, WaitHealthy
 from environments import adapters
@@ -25,6 +28,7 @@ from environments.models import Environment, Instance, Slot
 from environments.probe import Prober
 from environments.sampling import keep_rows, plans
 from environments.target import TargetError, TargetUnreachable
+from tests.cast import report_all
 from tests.deployments.toys import fresh, set_state
 from tests.deployments.world import until
 
@@ -42,15 +46,24 @@ def trading(world):
 
 @pytest.fixture(scope="session")
 def artifacts(tmp_path_factory):
-    """The first two releases of the paper trading system: two good ones."""
-    folder = tmp_path_factory.mktemp("releases")
-    return [build_release(plan, folder) for plan in PLANS[:2]]
+    """Releases of the paper trading system: two good ones, one that does not start, one whose orders are too small."""
+    folder, small = tmp_path_factory.mktemp("releases"), {"strategies": {"kinematics": {"order_usd": 6}}}
+    plans = [*PLANS[:2], next(plan for plan in PLANS if plan.version == "v1.2.9")]
+    return [*(build_release(plan, folder) for plan in plans), build_release(replace(PLANS[2], config=small), folder)]
 
 
 @pytest.fixture
 def releases(system, artifacts) -> list[Release]:
+    for built in artifacts:
+        report_all(system, built.digest)
     return [
-        Release.objects.create(service=system, version=built.version, artifact=str(built.path), digest=built.digest)
+        Release.objects.create(
+            service=system,
+            version=built.version,
+            artifact=str(built.path),
+            digest=built.digest,
+            rollback_plan=built.rollback_plan,
+        )
         for built in artifacts
     ]
 
@@ -228,6 +241,30 @@ def test_the_slot_that_serves_or_trades_is_never_started_or_stopped(serve, begin
         with pytest.raises(SlotIsLive):
             step.run(ctx)
     assert Slot.objects.get(pk=deployment.from_slot_id).version == "v1.2.4"
+
+
+def test_a_process_that_does_not_start_fails_the_step_at_once_with_its_last_words(preview, releases):
+    ctx, began = context(preview, slot="green"), time.monotonic()
+    ctx.deployment.to_release = releases[2]
+    StartSlot().run(ctx)
+    outcome = until(lambda: isinstance(found := WaitHealthy().run(ctx), Failed) and found, "the step fails", 8)
+    assert outcome.reason == (
+        "production-green-1 ended right after its start: trading system cannot start: "
+        "/strategies/kinematics/order_usd: must be a number from 0.01 to 1e+06, got '60 USD'"
+    )
+    assert time.monotonic() - began < 5
+    ctx.deployment.started_at = ctx.now + timedelta(minutes=1)  # what is in its log is from an earlier time
+    assert WaitHealthy().run(ctx).reason == "production-green-1 ended right after its start without a word"
+
+
+def test_a_smoke_test_that_fails_says_which_and_why(preview, releases):
+    ctx = context(preview, slot="green")
+    ctx.deployment.to_release = releases[3]
+    StartSlot().run(ctx)
+    until(lambda: role(GREEN) == "STANDBY", "green answers")
+    outcome = SmokeTest().run(ctx)
+    assert isinstance(outcome, Failed) and outcome.reason.startswith("1 of 6 smoke tests failed: order_dry_run: ")
+    assert "strategies.kinematics.order_usd = 6" in outcome.reason and "minimum of 10 USD" in outcome.reason
 
 
 def test_a_slot_counts_as_healthy_after_so_many_readings_in_a_row(preview):

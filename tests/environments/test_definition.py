@@ -9,7 +9,7 @@ import pytest
 import yaml
 from guardian.shortcuts import get_group_perms
 
-from accounts.roles import CHECKLISTS, CONFIGURE, DEPLOY, PERMISSION_WORDS, REQUEST, STOP, VIEW
+from accounts.roles import CHECKLISTS, CONFIGURE, DEPLOY, PERMISSION_WORDS, REPORT, REQUEST, STOP, VIEW
 from audit.actors import system as system_actor
 from audit.models import Record
 from environments.actions import apply_definition
@@ -223,9 +223,9 @@ def test_permissions_follow_the_kind_of_the_environment(db):
     apply(changed(f"{P}.kind", "staging"))
     environment = Environment.objects.get()
     developers = Group.objects.get(name="Developer")
-    assert set(get_group_perms(developers, environment)) == {VIEW, CHECKLISTS, DEPLOY, REQUEST, CONFIGURE}
+    assert set(get_group_perms(developers, environment)) == {VIEW, CHECKLISTS, DEPLOY, REQUEST, REPORT, CONFIGURE}
     apply(document())
     environment.refresh_from_db()
-    assert set(get_group_perms(developers, environment)) == {VIEW, REQUEST}
+    assert set(get_group_perms(developers, environment)) == {VIEW, REQUEST, REPORT}
     assert set(get_group_perms(Group.objects.get(name="Operator"), environment)) == {VIEW, CHECKLISTS, STOP}
     assert set(get_group_perms(Group.objects.get(name="Admin"), environment)) == set(PERMISSION_WORDS)

@@ -76,6 +76,19 @@ def test_start_runs_the_installed_release_in_its_environment(slot: Slot) -> None
     assert slot.driver.status(slot.instance).restarts == 0
 
 
+def test_the_last_lines_of_the_log(slot: Slot) -> None:
+    assert slot.driver.tail(slot.instance, 5) == []
+    slot.run(slot.old)
+    wait_until(lambda: slot.driver.tail(slot.instance, 5) == ["up v1.2.4"], 5, "the line is written")
+    log = slot.driver.client.info(slot.instance.program).log
+    with log.open("a") as file:
+        file.write("".join(f"{number:09d}\n" for number in range(10_000)))
+    assert slot.driver.tail(slot.instance, 2) == ["000009998", "000009999"]
+    everything = slot.driver.tail(slot.instance, 20_000)
+    assert 6000 < len(everything) < 6600 and {len(line) for line in everything} == {9}
+    assert slot.driver.tail(slot.instance, 2, since=log.stat().st_mtime + 1) == []
+
+
 def test_start_again_leaves_the_process_alone(slot: Slot) -> None:
     first = slot.run(slot.old)["pid"]
     slot.driver.install(slot.instance, slot.old)

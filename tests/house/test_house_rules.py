@@ -8,8 +8,19 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PRODUCT = ("opsconsole", "deployments", "trading", "alerts", "environments", "accounts", "audit", "demo", "opsctl")
-APPS = ("deployments", "trading", "alerts", "environments", "accounts", "audit")
+PRODUCT = (
+    "opsconsole",
+    "deployments",
+    "runbooks",
+    "trading",
+    "alerts",
+    "environments",
+    "accounts",
+    "audit",
+    "demo",
+    "opsctl",
+)
+APPS = ("deployments", "runbooks", "trading", "alerts", "environments", "accounts", "audit")
 LONGEST_FILE, LONGEST_FUNCTION = 400, 40
 MAY_POLL = (
     "opsconsole/local",

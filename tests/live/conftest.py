@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,6 +13,7 @@ from playwright.sync_api import Browser, sync_playwright
 from opsconsole.local.client import Console
 from opsconsole.local.stack import Stack
 from tests import stacks
+from tests.live.person import Person
 from tests.live.scene import Scene
 from tests.live.visitor import Visitor
 from tests.run import CHROMIUM
@@ -66,4 +68,22 @@ def visitor(stack: Stack, browser: Browser) -> Iterator[Callable[..., Visitor]]:
 
     yield enter
     complaints = [f"{found.role}: {text}" for found in visitors for text in found.close()]
+    assert not complaints, "the browser complained:\n" + "\n".join(complaints)
+
+
+@pytest.fixture
+def invited(stack, browser) -> Iterator[Callable[..., Person]]:
+    """``invited("vera", "Admin")``: somebody new with an enrolment link, at the address where passkeys work."""
+    visitors: list[Visitor] = []
+
+    def make(username: str, role: str, **options: Any) -> Person:
+        printed = stack.manage("create_user", username, "--name", f"{username.capitalize()} Visitor", "--role", role)
+        link = re.search(r"http://\S+/login/link/\S+/", printed)
+        assert link and link.group().startswith(stack.page_url), printed
+        visitor = Visitor(browser, stack.page_url, None, **options)
+        visitors.append(visitor)
+        return Person(visitor, visitor.page, link.group())
+
+    yield make
+    complaints = [text for visitor in visitors for text in visitor.close()]
     assert not complaints, "the browser complained:\n" + "\n".join(complaints)

@@ -27,6 +27,7 @@ class Scene:
 
     def at_gate(self, release: str, reason: str = "Prepared by the test") -> int:
         """A deployment to production that waits for Promote; its number."""
+        self.console.write_reports("production")
         deployment = self.console.deploy("production", release, reason)
         self.console.wait(deployment, lambda found: found["status"] in TERMINAL or awaits_promotion(found))
         return deployment
@@ -57,6 +58,7 @@ class Scene:
             last = self.console.get("deployments/?environment=production&page_size=1")["results"][0]
             self.console.wait(self.act(last["id"], "rollback")["id"])
         assert self.live() in GOOD, f"production is left on {self.live()}"
+        self.console.write_reports("production")
 
     def _end(self, deployment: int) -> None:
         found = self.console.deployment(deployment)

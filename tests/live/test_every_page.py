@@ -25,6 +25,7 @@ PAGES = (  # those of sign-in and of approvals are examined where they are walke
     "/",
     "/environments/",
     "/environments/production/",
+    "/environments/production/freeze/",
     "/deployments/",
     "/deployments/?environment=production&state=aborted",
     "/deployments/new/",
@@ -38,6 +39,12 @@ PAGES = (  # those of sign-in and of approvals are examined where they are walke
     "/databases/",
     "/databases/production/",
     "/alerts/",
+    "/runbooks/",
+    "/runbooks/emergency-stop/?environment=production",
+    "/checklists/",
+    "/checklists/deployment/?environment=production",
+    "/rollback-reports/",
+    "/rollback-reports/?state=complete",
     "/kill-switch/",
     "/audit/",
     "/people/",
@@ -48,6 +55,10 @@ PAGES = (  # those of sign-in and of approvals are examined where they are walke
     "/people/otto/role/",
     "/account/keys/",
     "/account/keys/new/",
+    "/changelog/",
+    "/docs/",
+    "/docs/architecture/",
+    "/docs/operating/",
     "/api/docs/",
     "/styleguide/",
 )
@@ -69,7 +80,7 @@ class Cast:
 def cast(stack) -> Iterator[Cast]:
     """Deployments that ended in their ways, and one that is being watched."""
     scene = Scene(Console.as_role(stack.url, stack.keys))
-    failed = scene.console.deploy("staging", "v1.2.9", "It will fail its smoke test")
+    failed = scene.console.deploy("staging", "v1.2.9", "It will not start")
     back = scene.watching(scene.other_good())
     rollback = scene.act(back, "rollback")["id"]
     scene.console.wait(rollback)

@@ -2,92 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import pyotp
-import pytest
 from playwright.sync_api import Page, expect
 
 from tests.live.test_every_page import examine
 from tests.live.visitor import Visitor
 
-DEVICE = {
-    "protocol": "ctap2",
-    "transport": "internal",
-    "hasResidentKey": True,
-    "hasUserVerification": True,
-    "isUserVerified": True,
-    "automaticPresenceSimulation": True,
-}
 SAFE_SECONDS = 5
 """A code that is typed with less time left than this could be too old when it arrives."""
-
-
-@dataclass
-class Person:
-    """Somebody at a browser with a passkey device in it."""
-
-    visitor: Visitor
-    page: Page
-    link: str
-    _cdp: Any = None
-    _device: str = ""
-
-    def plug_in(self) -> None:
-        """Give the browser a device that verifies its person."""
-        self._cdp = self.visitor.context.new_cdp_session(self.page)
-        self._cdp.send("WebAuthn.enable")
-        self._device = self._cdp.send("WebAuthn.addVirtualAuthenticator", {"options": DEVICE})["authenticatorId"]
-
-    def verifies(self, yes: bool) -> None:
-        """Whether the finger on the device is the right one."""
-        self._cdp.send("WebAuthn.setUserVerified", {"authenticatorId": self._device, "isUserVerified": yes})
-
-    def enter(self) -> None:
-        """Open the one-time link and press its button."""
-        self.page.goto(self.link)
-        self.page.get_by_role("button", name="Sign in").click()
-        expect(self.page.get_by_role("heading", level=1, name="Add a second factor")).to_be_visible()
-
-    def add_passkey(self) -> None:
-        """Enrol the first passkey, and store the recovery codes."""
-        self.page.get_by_role("button", name="Add a passkey").click()
-        expect(self.page.get_by_role("heading", level=1, name="Your recovery codes")).to_be_visible()
-        expect(self.page.locator(".recovery-codes li")).to_have_count(10)
-        self.page.get_by_role("link", name="I have stored them").click()
-        self.sees_overview()
-
-    def sign_out(self) -> None:
-        """By the menu."""
-        self.page.locator("details.user summary").click()
-        self.page.get_by_role("button", name="Sign out").click()
-        self.page.wait_for_url(re.compile(r"/(login|demo)/"))
-
-    def sees_overview(self) -> None:
-        """Wait for the first page after signing in."""
-        expect(self.page.get_by_role("heading", level=1, name="Overview")).to_be_visible()
-
-
-@pytest.fixture
-def invited(stack, browser) -> Iterator[Callable[..., Person]]:
-    """``invited("vera", "Admin")``: somebody new with an enrolment link, at the address where passkeys work."""
-    visitors: list[Visitor] = []
-
-    def make(username: str, role: str, **options: Any) -> Person:
-        printed = stack.manage("create_user", username, "--name", f"{username.capitalize()} Visitor", "--role", role)
-        link = re.search(r"http://\S+/login/link/\S+/", printed)
-        assert link and link.group().startswith(stack.page_url), printed
-        visitor = Visitor(browser, stack.page_url, None, **options)
-        visitors.append(visitor)
-        return Person(visitor, visitor.page, link.group())
-
-    yield make
-    complaints = [text for visitor in visitors for text in visitor.close()]
-    assert not complaints, "the browser complained:\n" + "\n".join(complaints)
 
 
 def test_an_admin_enrols_signs_in_and_confirms_with_a_passkey(invited):

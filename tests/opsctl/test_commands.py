@@ -159,3 +159,27 @@ def test_something_else_at_the_address(shell_of, admin, live_server):
     """A page that is no answer of the API: said so, not shown."""
     done = shell_of(admin).run("status", "../../livez")
     assert done.returncode == 2, done.stderr
+
+
+def test_a_report_lets_a_blocked_release_go(shell_of, admin, ready, release):
+    release("v1.2.5", reported=False, rollback_plan="Roll back")
+    shell = shell_of(admin)
+    blocked = shell.run(*DEPLOY, "--yes")
+    assert blocked.returncode == 5 and "- review: " in blocked.stderr and "--override" in blocked.stderr
+    assert shell.run("report", "tests", "v1.2.5", "--passed", "412", "--failed", "1").returncode == 0
+    told = shell.json("report", "tests", "v1.2.5", "--passed", "412")
+    assert (told["passed"], told["summary"]) == (True, "412 passed, 0 failed")
+    shell.run("report", "review", "v1.2.5", "--author", "Ann", "--reviewer", "Bob")
+    assert shell.run("report", "benchmarks", "v1.2.5", "--figure", "p99_ms=3.1").returncode == 2, "not said whether ok"
+    shell.run("report", "benchmarks", "v1.2.5", "--ok", "--figure", "p99_ms=3.1")
+    assert shell.run("report", "review", "--author", "Ann", "--reviewer", "Bob").returncode == 2, "of which build?"
+    assert shell.run("report", "list", "v1.2.5").stdout.count("passed") >= 4
+    assert shell.run(*DEPLOY, "--yes").returncode == 0
+
+
+def test_an_override_is_told(shell_of, admin, ready, release):
+    release("v1.2.5", reported=False)
+    done = shell_of(admin).run(*DEPLOY, "--yes", "--override", "Ann read it by phone")
+    assert done.returncode == 0, done.stderr
+    assert "Overridden, and kept in the audit trail: all tests pass" in done.stdout
+    assert Deployment.objects.get().override_reason == "Ann read it by phone"

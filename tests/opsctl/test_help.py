@@ -120,7 +120,7 @@ def completed(shell, line: str, **variables: str) -> list[str]:
 
 
 def test_commands_and_options_are_completed_without_a_console(shell):
-    assert completed(shell, "opsctl ro") == ["rollback"]
+    assert completed(shell, "opsctl ro") == ["rollback", "rollback-report"]
     assert completed(shell, "opsctl keys r") == ["revoke", "rotate"]
     assert "--no-wait" in completed(shell, "opsctl rollback --no")
     assert completed(shell, "opsctl deploy ") == [], "silent when nobody knows the names"

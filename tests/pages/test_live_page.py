@@ -144,7 +144,7 @@ def test_the_same_number_of_queries_however_much_there_is(browser, admin, story,
         client.get(f"/deployments/{deployment.pk}/")
 
 
-LIVE_PAGE_QUERIES = 23
+LIVE_PAGE_QUERIES = 26
 
 
 def deployment_with_more(deployment):

@@ -60,7 +60,7 @@ def test_the_overview_when_nothing_runs_names_the_last_one(browser, admin, story
 
 @pytest.mark.parametrize(
     ("address", "count"),
-    [("/", 30), ("/deployments/", 14), ("/releases/", 15), ("/environments/", 16), ("/audit/", 18)],
+    [("/", 34), ("/deployments/", 15), ("/releases/", 16), ("/environments/", 17), ("/audit/", 19)],
 )
 def test_query_counts(address, count, browser, admin, story, staging, production, versions, django_assert_num_queries):
     story("recommended")
@@ -168,7 +168,7 @@ class TestStart:
         assert re.search(r"1 *Pre-checks 2 *Start green", text)
         assert "Artifact verified" in text
         assert re.search(r"Blocks *Load balancer as expected", text), "no load balancer runs in this test"
-        assert "2 pre-checks block it." in text
+        assert "2 checks block it." in text
 
     def test_the_first_release_of_an_environment(self, browser, admin, versions):
         text = words(browser(admin).get("/deployments/new/?environment=production&release=v1.2.5"))

@@ -12,6 +12,8 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.topics import Reload, draw
+from environments.models import Environment
+from environments.permissions import reach
 from tests.trading.stop_world import ended, exchange_world, followed, reached, state, stop_world
 from trading import live, stop_files, stop_pages, stop_view
 from trading.models import EmergencyStop
@@ -208,7 +210,7 @@ def test_the_page_takes_a_fixed_number_of_queries(production, staging, operator,
     with django_assert_num_queries(3):
         assert len(stop_pages.overview(operator).uses) == 10
     with django_assert_num_queries(2):
-        stop_pages.frame(operator)
+        stop_pages.frame(reach(operator, Environment.objects.all()))
 
 
 def test_the_list_of_uses(stop_world, staging, page, operator):

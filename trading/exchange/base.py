@@ -56,6 +56,14 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
+class Balance:
+    """What an account is worth, open positions included, and how much of it backs them; in USD."""
+
+    value: Decimal
+    margin: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class OpenOrder:
     """A resting or a trigger order. ``size`` is what remains, in coins; ``placed_at`` in seconds since 1970."""
 
@@ -117,6 +125,9 @@ class Exchange(Protocol):
     def positions(self, section: str = "") -> list[Position]:
         """Every position of a section."""
 
+    def balance(self, section: str = "") -> Balance:
+        """What the account is worth in a section."""
+
     def mids(self, section: str = "") -> dict[str, Decimal]:
         """Mid price in USD by coin."""
 
@@ -144,3 +155,9 @@ def all_orders(exchange: Exchange) -> list[OpenOrder]:
 def all_positions(exchange: Exchange) -> list[Position]:
     """The positions of every section. Raises ``ExchangeError``."""
     return [position for section in exchange.sections() for position in exchange.positions(section)]
+
+
+def whole_balance(exchange: Exchange) -> Balance:
+    """What the account is worth over every section. Raises ``ExchangeError``."""
+    found = [exchange.balance(section) for section in exchange.sections()]
+    return Balance(sum((one.value for one in found), Decimal(0)), sum((one.margin for one in found), Decimal(0)))

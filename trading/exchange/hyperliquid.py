@@ -23,6 +23,7 @@ from hyperliquid.utils.signing import order_wires_to_order_action, sign_l1_actio
 
 from trading.exchange import nonces
 from trading.exchange.base import (
+    Balance,
     CancelResult,
     CloseResult,
     ExchangeError,
@@ -112,6 +113,11 @@ class Hyperliquid:
         answer = self._info("clearinghouseState", user=self._user, dex=section)
         found = self._read(lambda: [_position(row["position"], section) for row in answer["assetPositions"]])
         return [position for position in found if position.size]
+
+    def balance(self, section: str = "") -> Balance:
+        """See ``Exchange.balance``."""
+        answer = self._info("clearinghouseState", user=self._user, dex=section)
+        return self._read(lambda: _balance(answer["marginSummary"]))
 
     def mids(self, section: str = "") -> dict[str, Decimal]:
         """See ``Exchange.mids``."""
@@ -304,6 +310,10 @@ def _position(row: dict[str, Any], section: str) -> Position:
         pnl=Decimal(pnl) if pnl else None,
         section=section,
     )
+
+
+def _balance(row: dict[str, Any]) -> Balance:
+    return Balance(Decimal(row["accountValue"]), Decimal(row["totalMarginUsed"]))
 
 
 def _error(status: Any) -> str:

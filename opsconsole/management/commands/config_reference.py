@@ -26,7 +26,7 @@ from environments.definition import (
     SystemDefinition,
 )
 from environments.pages import rules_in_words, seconds_in_words
-from environments.policy import ApprovalPolicy, Policy, RuleSpec
+from environments.policy import ApprovalPolicy, GatePolicy, Policy, RuleSpec
 from opsconsole.config import ROOT, Config
 
 TARGET = ROOT / "docs" / "configuration.md"
@@ -80,6 +80,12 @@ APPROVAL = """\
 
 Somebody who may only ask for a deployment always needs an approval, whatever stands here.
 """
+GATE = """\
+### `policy.gate`
+
+What a release must bring with it before a deployment starts (`deployments/gate.py`). A rollback is never gated. An
+Admin may override what the gate asks for, with a reason that is kept.
+"""
 RULES = """\
 ### `policy.rules`
 
@@ -119,7 +125,7 @@ def reference() -> str:
     parts = [HEAD, table(Config, name=variable), SYSTEM]
     for title, model in _SECTIONS:
         parts += [f"### {title}\n", table(model)]
-    parts += [POLICY, table(Policy), APPROVAL, table(ApprovalPolicy)]
+    parts += [POLICY, table(Policy), APPROVAL, table(ApprovalPolicy), GATE, table(GatePolicy)]
     parts += [RULES, _default_rules(), RULE_FIELDS, table(RuleSpec)]
     parts += [CHANNELS, "### `channels[]`\n", table(Channel), "### `repeat`\n", table(Repeat)]
     return "\n".join(parts)

@@ -12,6 +12,7 @@ from django.utils.dateparse import parse_datetime
 from audit.actors import system
 from deployments.actions import register_release, restart_watch
 from deployments.models import Deployment, Release
+from deployments.test_reports import report
 from environments import adapters
 from environments.models import Service, Slot
 
@@ -32,6 +33,7 @@ class Command(BaseCommand):
         call_command("collectstatic", interactive=False, verbosity=0)
         call_command("apply_system", str(Path(settings.BASE_DIR) / "demo/system.yaml"))
         call_command("demo_people", keys=keys)
+        call_command("load_checklists", Path(settings.BASE_DIR) / "demo/checklists")
         for description in sorted(releases.glob("v*.json")):
             _register(releases, json.loads(description.read_text()))
         _start_slots()
@@ -44,7 +46,10 @@ def _register(folder: Path, described: dict[str, Any]) -> None:
     described["artifact"] = str(folder / described["artifact"])
     described["released_at"] = parse_datetime(described["released_at"])
     described.pop("size")
+    reports = described.pop("reports")
     register_release(system("demo"), service, **described)
+    for one in reports:
+        report(system("CI (demo)"), service, digest=described["digest"], **one)
 
 
 def _start_slots() -> None:

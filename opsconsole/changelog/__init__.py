@@ -1,0 +1,1 @@
+"""The change log: every deployment, configuration change and incident, drawn from what is kept of each."""

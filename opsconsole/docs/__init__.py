@@ -1,0 +1,1 @@
+"""The Docs page: what is written about the system, in one place."""
