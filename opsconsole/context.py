@@ -154,7 +154,7 @@ class Frame:
     @cached_property
     def runbooks(self) -> list[runbook_queries.Brief]:
         """Runs of runbooks that this person has control of, without the one of this page. One query."""
-        found = runbook_queries.running_of(self._request.user) if self.entered else []
+        found = runbook_queries.running_of(self._request.user, [one.pk for one in self._reach.environments])
         return [one for one in found if not self._request.path.startswith(f"/runbook-runs/{one.run.pk}/")]
 
     @cached_property

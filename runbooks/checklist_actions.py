@@ -303,8 +303,10 @@ def _controlled(actor: Actor, run: ChecklistRun) -> ChecklistRun:
 
 
 def _lock(run: ChecklistRun) -> ChecklistRun:
+    # First the lock, then the reading: a row that is joined to a locked one may be as old as the wait for the lock.
+    ChecklistRun.objects.select_for_update().values_list("pk").get(pk=run.pk)
     related = ("environment", "version", "checklist", "assigned_to")
-    locked: ChecklistRun = ChecklistRun.objects.select_for_update(of=("self",)).select_related(*related).get(pk=run.pk)
+    locked: ChecklistRun = ChecklistRun.objects.select_related(*related).get(pk=run.pk)
     if locked.status == ChecklistRun.Status.COMPLETE:
         raise RunClosed(f"It was completed at {locked.completed_at:%Y-%m-%d %H:%M:%S} UTC. Nothing was done.")
     if locked.status == ChecklistRun.Status.MISSED or (locked.closes_at and locked.closes_at <= timezone.now()):

@@ -113,7 +113,7 @@ def retire(actor: Actor, checklist: Checklist, reason: str) -> Checklist:
         Forbidden: the actor may not configure every environment of the list.
         InvalidRequest: no reason.
     """
-    found = Checklist.objects.select_for_update(of=("self",)).select_related("current", "service").get(pk=checklist.pk)
+    found = Checklist.objects.select_for_update().get(pk=checklist.pk)
     if found.current is not None:
         _require_configure(actor, found.service, [checklist_format.parse(found.current.text)])
     reason = _reason(reason)
@@ -198,8 +198,8 @@ def _locked(service: Service, slug: str, *, is_new: bool) -> Checklist:
         if not _SLUG.fullmatch(slug):
             raise InvalidRequest("slug", "Name it with lower-case letters, digits and hyphens; not new or parts.")
         Checklist.objects.get_or_create(service=service, slug=slug)
-    rows = Checklist.objects.select_for_update(of=("self",)).select_related("current")
-    found = rows.filter(service=service, slug=slug).first()
+    # Its version is read after the lock: a joined row may be as old as the wait for the lock.
+    found = Checklist.objects.select_for_update().filter(service=service, slug=slug).first()
     if found is None:
         raise NotFound(f"There is no checklist {slug[:60]!r}. Nothing was done.")
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -137,10 +137,10 @@ def runs(user: Any) -> RunbookRunQuerySet:
     return RunbookRun.objects.visible_to(user).select_related(*related)
 
 
-def running_of(user: Any) -> list[Brief]:
-    """Runs that a person has control of, newest first, for the header. One query."""
-    mine = runs(user).filter(operator=user, status=RunbookRun.Status.RUNNING)[:5]
-    return [Brief(one, runbook_of(one)) for one in mine]
+def running_of(user: Any, environments: Collection[int]) -> list[Brief]:
+    """Runs in these environments that a person has control of, newest first, for the header. One query."""
+    mine = RunbookRun.objects.filter(operator=user.pk, status=RunbookRun.Status.RUNNING, environment__in=environments)
+    return [Brief(one, runbook_of(one)) for one in mine.select_related("text", "environment__service")[:5]]
 
 
 def of_alert(user: Any, alert: Alert) -> list[Brief]:

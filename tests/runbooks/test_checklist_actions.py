@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import timedelta
 
 import pytest
@@ -281,3 +282,37 @@ def test_two_who_tick_at_once_tick_once(run, otto):
     threads = [threading.Thread(target=tick) for _ in range(2)]
     [thread.start() for thread in threads], [thread.join() for thread in threads]
     assert (len(done), len(refused), Tick.objects.count()) == (1, 1, 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_waits_for_the_lock_sees_who_has_the_list_now(run, otto, olga):
+    refused: list[NotInControl] = []
+
+    def tick() -> None:
+        try:
+            acts.tick(olga, run, "capital", "30")
+        except NotInControl as error:
+            refused.append(error)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=tick)
+    with transaction.atomic():
+        acts.begin(otto, run)
+        thread.start()
+        wait_for_a_waiting_lock()
+    thread.join()
+    assert "has this list" in str(refused[0]) and not Tick.objects.exists()
+
+
+def wait_for_a_waiting_lock(seconds: float = 10.0) -> None:
+    """Until somebody waits for a row of this database."""
+    deadline = time.monotonic() + seconds
+    with connection.cursor() as cursor:
+        while time.monotonic() < deadline:
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            if cursor.fetchone()[0]:
+                return
+    raise AssertionError("nobody waits")

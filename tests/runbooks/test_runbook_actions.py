@@ -206,7 +206,9 @@ def test_taking_over_is_told_and_makes_old_forms_fail(run, ada, otto):
     with pytest.raises(RunChanged, match="step 1 is current now"):
         actions.done(ada, run, revision=before)
     assert actions.take_over(ada, run).revision == before + 1  # nothing changes for who has it
-    assert [one.run.pk for one in queries.running_of(ada.user)] == [run.pk] and queries.running_of(otto.user) == []
+    places = [run.environment_id]
+    assert [one.run.pk for one in queries.running_of(ada.user, places)] == [run.pk]
+    assert queries.running_of(otto.user, places) == [] == queries.running_of(ada.user, [])
 
 
 @pytest.mark.django_db(transaction=True)
@@ -336,7 +338,7 @@ def test_reading_takes_a_fixed_number_of_queries(run, production, otto):
         with CaptureQueriesContext(connection) as found:
             view = queries.view(otto.user, run.pk)
             assert [list(one.outputs.all()) for one in view.visits]
-            queries.running_of(otto.user)
+            queries.running_of(otto.user, [run.environment_id])
         return len(found)
 
     few = count()
