@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.models import Group
-from guardian.shortcuts import assign_perm, get_group_perms, remove_perm
+from django.contrib.auth.models import Group, Permission
+from django.contrib.contenttypes.models import ContentType
 
 from accounts.roles import Role, granted
 from accounts.use_case import use_case
 from audit.actions import record
 from audit.actors import Actor
 from environments.definition import DefinitionError, EnvironmentDefinition, SystemDefinition
-from environments.models import Environment, Instance, Service, Slot
+from environments.models import Environment, EnvironmentGroupObjectPermission, Instance, Service, Slot
 
 
 @use_case
@@ -77,10 +77,19 @@ def _environment(service: Service, name: str, position: int, wanted: Environment
 
 
 def _grant(environment: Environment) -> None:
-    for role in Role:
-        group, _ = Group.objects.get_or_create(name=role.value)
-        wanted, present = granted(role, production=environment.is_production), set(get_group_perms(group, environment))
-        for permission in wanted - present:
-            assign_perm(permission, group, environment)
-        for permission in present - wanted:
-            remove_perm(permission, group, environment)
+    """Bring what each role may do there to the role table."""
+    rows = EnvironmentGroupObjectPermission.objects.filter(content_object=environment)
+    present = {(one.group.name, one.permission.codename): one for one in rows.select_related("group", "permission")}
+    names = Permission.objects.filter(content_type=ContentType.objects.get_for_model(Environment))
+    permissions = {permission.codename: permission for permission in names}
+    groups = {role: Group.objects.get_or_create(name=role.value)[0] for role in Role}
+    wanted = {
+        (role.value, codename): EnvironmentGroupObjectPermission(
+            group=groups[role], permission=permissions[codename], content_object=environment
+        )
+        for role in Role
+        for codename in granted(role, production=environment.is_production)
+    }
+    EnvironmentGroupObjectPermission.objects.bulk_create([one for key, one in wanted.items() if key not in present])
+    taken = [one.pk for key, one in present.items() if key[0] in groups and key not in wanted]
+    EnvironmentGroupObjectPermission.objects.filter(pk__in=taken).delete()

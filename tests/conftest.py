@@ -6,9 +6,14 @@ import functools
 import time
 from collections.abc import Callable
 
+import hypothesis
 import pytest
 
 from tests import cast
+
+# Nothing here is timed: on a busy machine a test takes as long as it takes.
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

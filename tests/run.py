@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -30,12 +29,12 @@ CHECKS = {
     "types": [BIN / "mypy", *PACKAGES],
     "imports": [BIN / "lint-imports"],
 }
-UNITS = ["-n", "3", "--dist", "loadfile", "tests", "--ignore=tests/live", "--ignore=tests/chaos"]
-"""Three on two cores: many of these wait for processes and for the database."""
-WHOLE = ["tests/live", "tests/chaos", "-s"]
-"""These run a whole installation each, one after the other."""
-POLITE = 15
-"""Niceness of the units, which run beside: latencies are judged in the whole installations, and these come first."""
+PARTS = (
+    # Three on two cores: many of these wait for processes and for the database.
+    ["-n", "3", "--dist", "loadfile", "tests", "--ignore=tests/live", "--ignore=tests/chaos"],
+    # These run a whole installation each and judge latencies, so one after the other, and nothing beside them.
+    ["tests/live", "tests/chaos", "-s"],
+)
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -52,23 +51,9 @@ def main() -> int:
         return 0
     if not ensure_chromium():
         return 1
-    return run_tests()
-
-
-def run_tests() -> int:
-    """The whole installations, and beside them the units; the worse exit status of the two."""
-    pytest = [sys.executable, "-m", "pytest"]
-    with tempfile.TemporaryFile("w+") as told:
-        print("Browser and chaos tests run beside the units; what they say comes after these.", flush=True)
-        whole = subprocess.Popen([*pytest, *WHOLE], cwd=ROOT, stdout=told, stderr=subprocess.STDOUT)
-        try:
-            units = subprocess.run(["nice", "-n", str(POLITE), *pytest, *UNITS], cwd=ROOT, check=False).returncode
-            status = max(units, whole.wait())
-        finally:
-            whole.terminate()
-            whole.wait()
-        told.seek(0)
-        shutil.copyfileobj(told, sys.stdout)
+    status = 0
+    for arguments in PARTS:
+        status |= subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, check=False).returncode
     return status
 
 
