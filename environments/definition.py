@@ -183,7 +183,7 @@ class SystemDefinition(_Model):
     @model_validator(mode="after")
     def names_are_unique(self) -> SystemDefinition:
         """An instance name occurs once in the whole system."""
-        names = [i.name for e in self.environments.values() for slot in e.slots.values() for i in slot]
+        names = self.instance_names()
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"instance names used twice: {', '.join(twice)}")
@@ -197,6 +197,10 @@ class SystemDefinition(_Model):
             for slot in environment.slots.values()
             for instance in slot
         }
+
+    def instance_names(self) -> list[str]:
+        """The name of every instance, in the order of the file."""
+        return [one.name for env in self.environments.values() for slot in env.slots.values() for one in slot]
 
 
 def expand(value: Any, variables: Mapping[str, str]) -> Any:
@@ -229,7 +233,7 @@ def load(path: Path, allowed_hosts: set[str], variables: Mapping[str, str] | Non
         DefinitionError: the file is missing, no YAML, not valid, or names a host outside OPSC_TARGET_HOSTS.
     """
     try:
-        document = yaml.safe_load(path.read_text())
+        document = yaml.load(path.read_text(), yaml.CSafeLoader)  # noqa: S506 - a SafeLoader
     except OSError as error:
         raise DefinitionError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
