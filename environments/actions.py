@@ -76,7 +76,7 @@ def _fields(wanted: EnvironmentDefinition) -> dict[str, Any]:
         "router": wanted.router.model_dump(),
         "driver": wanted.driver.model_dump(),
         "policy_data": wanted.policy.model_dump(mode="json"),
-        "exchange": wanted.exchange.model_dump() if wanted.exchange else {},
+        "exchange": wanted.exchange.model_dump(mode="json") if wanted.exchange else {},
         "timezone": wanted.timezone,
         "calendar": wanted.calendar.model_dump(mode="json"),
         "database": wanted.database.model_dump() if wanted.database else {},

@@ -99,6 +99,21 @@ class ExchangeDefinition(_Model):
         0, ge=0, le=3600, description="Above 0: keep the exchange's dead man's switch armed so many seconds ahead."
     )
 
+    rechecks: tuple[Annotated[float, Field(gt=0, le=3600)], ...] = Field(
+        default=(10.0, 30.0, 60.0),
+        min_length=1,
+        max_length=10,
+        description="Seconds after FLAT at which an emergency stop looks again; it can be released after the last.",
+    )
+
+    @field_validator("rechecks")
+    @classmethod
+    def is_rising(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        """Each is later than the one before."""
+        if list(value) != sorted(set(value)):
+            raise ValueError("write them in rising order, for example [10, 30, 60]")
+        return value
+
     @field_validator("key")
     @classmethod
     def is_reference(cls, value: str) -> str:

@@ -10,6 +10,7 @@ import secrets
 import tempfile
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from opsconsole.local.ports import free_ports
@@ -40,6 +41,7 @@ class Services:
         # As in production the console is no superuser; only the tests' own database needs the right to be made.
         self.postgres.ensure_role("opsconsole", may_create_databases=True)
         self.postgres.ensure_database("opsconsole", owner="opsconsole")
+        self._forget_power_cuts()
         os.environ.update(
             OPSC_SECRET_KEY=secrets.token_hex(32),
             DATABASE_URL=self.postgres.url("opsconsole", role="opsconsole"),
@@ -48,6 +50,12 @@ class Services:
             OPSC_ALLOWED_HOSTS="127.0.0.1,localhost,testserver",
             OPSC_VAR=str(self.var),
         )
+
+    def _forget_power_cuts(self) -> None:
+        """Wait for no disk: what these tests leave behind is removed in the end."""
+        with psycopg.connect(self.postgres.url(), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("SELECT pg_reload_conf()")
 
     def stop(self) -> None:
         """Stop both and remove every file."""

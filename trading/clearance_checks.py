@@ -66,7 +66,7 @@ def for_release(seen: Seen) -> list[Check]:
                 "Emergency stop ended",
                 ended,
                 outcome,
-                "Wait until it has ended: it looks again for a minute after its outcome.",
+                "Wait until it has ended: it looks again after its outcome, for a minute as a rule.",
             )
         )
     return found

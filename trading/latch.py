@@ -41,12 +41,12 @@ def refuse_while_stopping(environment: Environment) -> None:
     """Pass, or raise.
 
     Raises:
-        WrongState: the emergency stop goes on, at the least with its looks in the minute after FLAT.
+        WrongState: the emergency stop goes on, at the least with its looks after FLAT.
     """
     if stop_files.running(environment.name) is not None:
         raise WrongState(
-            f"The emergency stop of {environment.name} goes on: it looks again 10, 30 and 60 s after FLAT, and without "
-            "FLAT it tries for 10 min. Release it when it has ended. Nothing was done."
+            f"The emergency stop of {environment.name} goes on: it looks again after FLAT, for 60 s as a rule, and "
+            "without FLAT it tries for 10 min. Release it when it has ended. Nothing was done."
         )
 
 

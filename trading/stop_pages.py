@@ -325,9 +325,9 @@ def acts(user: Any, found: Found, *, typed: str = "", error: str = "") -> StopAc
     goes_on = stop_files.running(found.environment.name) is not None
     if in_force and shown.drill and may_stop and (held is None or held.drill):
         release = "" if goes_on else "drill"
-        note = "The drill can be ended when it has looked again, a minute after it was flat." if goes_on else ""
+        note = "The drill can be ended when it has looked again, often a minute after it was flat." if goes_on else ""
     elif in_force and goes_on:
-        note = "It can be released when it has ended: a minute after it was flat, else after ten."
+        note = "It can be released when it has ended: often a minute after it was flat, else after ten."
     elif in_force and RESUME in granted:
         release = "clearance"
     elif in_force:

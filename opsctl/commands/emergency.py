@@ -34,7 +34,7 @@ opsctl emergency-stop production --status"""
 @click.option("--reason", default="", metavar="TEXT", help="Why; may be left out: stopping comes first.")
 @click.option("--now", is_flag=True, help=f"Do not ask for {WORD} to be typed.")
 @click.option("--drill", is_flag=True, help="Do the same as a drill; never in production.")
-@click.option("--no-rechecks", is_flag=True, help="End when it is FLAT, without the checks in the minute after it.")
+@click.option("--no-rechecks", is_flag=True, help="End when it is FLAT, without looking again after it.")
 @click.option("--status", is_flag=True, help="Only say whether the kill switch is engaged, and how the last stop went.")
 def emergency_stop(
     app: App, env: str | None, file: str, reason: str, now: bool, drill: bool, no_rechecks: bool, status: bool
@@ -127,7 +127,7 @@ def _stop(app: App, settings: StopSettings, reason: str, drill: bool, no_recheck
     from trading.stop.plan import Timing
 
     lines = Lines(app.output, settings.environment)
-    timing = Timing(rechecks=()) if no_rechecks else Timing()
+    timing = Timing(rechecks=()) if no_rechecks else None
     actor = f"{getpass.getuser()}@{socket.gethostname()}"
     try:
         pressed = engine.press(settings, engine.Press(actor, "opsctl", reason, drill))

@@ -18,8 +18,8 @@ from tests.live.scene import Scene
 from tests.live.visitor import Visitor
 from tests.run import CHROMIUM
 
-WINDOWS = {"OPSC_DEMO_PROMOTION": "manual", "OPSC_DEMO_WATCH": "4", "OPSC_DEMO_STABLE": "90"}
-"""Somebody presses Promote on production; what was promoted is watched until the test ends it."""
+WINDOWS = {"OPSC_DEMO_PROMOTION": "manual", "OPSC_DEMO_WATCH": "4", "OPSC_DEMO_STABLE": "90", "OPSC_DEMO_RECHECK": "6"}
+"""Somebody presses Promote on production; what was promoted is watched until the test ends it. A stop ends soon."""
 QUIET = ("background-networking", "component-update", "sync")
 BROWSER_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", *(f"--disable-{what}" for what in QUIET)]
 

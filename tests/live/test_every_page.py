@@ -17,6 +17,8 @@ from tests.live.visitor import HEIGHTS, Visitor
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 COLOURS = ["color-contrast", "link-in-text-block"]
 """What can differ between light and dark; it is looked at once, on a phone."""
+NARROW = ["target-size", "scrollable-region-focusable", "landmark-unique", "region", "aria-hidden-focus", *COLOURS]
+"""What can differ with the width: sizes, what scrolls, and what is hidden or moves into a menu."""
 WIDTHS = (1440, 390, 320)
 REQUESTS = 10
 KILOBYTES = {True: 56, False: 30}
@@ -132,7 +134,8 @@ def examine(who: Visitor, address: str, status: int = 200) -> list[str]:
         over = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         if over > 0:
             problems.append(f"{address} at {width}: {over} px wider than the screen")
-        problems += [f"{address} at {width}: {text}" for text in violations(page, {"type": "tag", "values": TAGS})]
+        rules = {"type": "tag", "values": TAGS} if width == WIDTHS[0] else {"type": "rule", "values": NARROW}
+        problems += [f"{address} at {width}: {text}" for text in violations(page, rules)]
     page.emulate_media(color_scheme="dark", reduced_motion="reduce")
     problems += [f"{address} dark: {text}" for text in violations(page, {"type": "rule", "values": COLOURS})]
     page.emulate_media(color_scheme="light", reduced_motion="reduce")

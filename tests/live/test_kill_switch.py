@@ -27,7 +27,7 @@ if latch.engaged(place):
     resuming.release(place, actor, "After the test")
     print(resuming.resume(place, actor, "After the test"))
 """
-"""A stop looks again for a minute after it was flat; then it can be released."""
+"""A stop looks again after it was flat; then it can be released."""
 pytestmark = pytest.mark.timeout(300)
 
 
@@ -121,7 +121,7 @@ def ask_for_release(vera: Person, stop: str) -> list[str]:
     """Answer the four questions and ask; what is wrong with the page."""
     page = vera.page
     page.goto(stop)
-    # It looks again for a minute after it was flat; until then it cannot be released.
+    # It looks again after it was flat; until then it cannot be released.
     release = page.locator("#stop-acts").get_by_role("link", name="Release the kill switch")
     expect(release).to_be_visible(timeout=90_000)
     vera.press(release)

@@ -102,7 +102,7 @@ def run(
     on_entry: Callable[[Entry], None] | None = None,
     timing: Timing | None = None,
 ) -> Outcome:
-    """Run a stop to its end: a minute after FLAT, else ten minutes. Blocks.
+    """Run a stop to its end: with the last re-check after FLAT, else after ten minutes. Blocks.
 
     Args:
         on_entry: called with each entry of the journal as it is added.
@@ -117,7 +117,7 @@ def run(
     who = {"actor": pressed.press.actor, "reason": pressed.press.reason or NOT_STATED}
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
-        runner = Runner(settings, pressed.id, who, journal, timing or Timing())
+        runner = Runner(settings, pressed.id, who, journal, timing or Timing(rechecks=settings.rechecks))
         runner.disk_works = pressed.lock is not None
         outcome = runner.run()
         journal.close()

@@ -14,6 +14,8 @@ from trading.stop.files import write_json
 
 NAME = "settings.json"
 PRODUCTION = "production"
+RECHECKS = (10.0, 30.0, 60.0)
+"""Where a file of an earlier version does not say it."""
 
 
 class SettingsError(Exception):
@@ -44,6 +46,11 @@ class StopSettings:
     exchange: dict[str, Any]
     instances: tuple[InstanceSettings, ...] = ()
     driver: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def rechecks(self) -> tuple[float, ...]:
+        """Seconds after FLAT at which the exchange is read again."""
+        return tuple(float(seconds) for seconds in self.exchange.get("rechecks", RECHECKS))
 
     @property
     def latch_path(self) -> Path:
