@@ -6,7 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
-import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,32 +30,51 @@ CHECKS = {
     "types": [BIN / "mypy", *PACKAGES],
     "imports": [BIN / "lint-imports"],
 }
-PARTS = (
-    # Three on two cores: many of these wait for processes and for the database.
-    ["-n", "3", "--dist", "loadfile", "tests", "--ignore=tests/live", "--ignore=tests/chaos"],
-    # These run a whole installation each and judge latencies, so one after the other, and nothing beside them.
-    ["tests/live", "tests/chaos", "-s"],
-)
+UNITS = ["-n", "4", "--dist", "loadgroup", "tests", "--ignore=tests/live", "--ignore=tests/chaos"]
+"""Four on two cores: many of these wait for processes and for the database."""
+CHAOS = ["tests/chaos", "-s"]
+"""Beside the units: it waits for leases most of its time, and must bear a busy machine."""
+LIVE = ["tests/live", "-s"]
+"""Drives a browser and judges latencies, so with nothing beside it."""
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 def main() -> int:
     """Run the checks and the tests; the exit status is 0 only when everything passed."""
-    for name, command in CHECKS.items():
-        began = time.monotonic()
-        done = subprocess.run([str(part) for part in command], cwd=ROOT, capture_output=True, text=True, check=False)
-        print(f"{name}: {'ok' if done.returncode == 0 else 'FAILED'} ({time.monotonic() - began:.0f} s)", flush=True)
-        if done.returncode != 0:
-            print(done.stdout + done.stderr)
-            return 1
+    if not check():
+        return 1
     if "--lint" in sys.argv:
         return 0
     if not ensure_chromium():
         return 1
-    status = 0
-    for arguments in PARTS:
-        status |= subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, check=False).returncode
-    return status
+    with ThreadPoolExecutor() as hands:
+        chaos = hands.submit(run, [sys.executable, "-m", "pytest", *CHAOS])
+        status = pytest(UNITS)
+        print(chaos.result().stdout, flush=True)
+    return status | chaos.result().returncode | pytest(LIVE)
+
+
+def check() -> bool:
+    """Run the checks side by side; whether all passed."""
+    passed = True
+    with ThreadPoolExecutor() as hands:
+        for name, done in zip(CHECKS, hands.map(run, CHECKS.values()), strict=True):
+            print(f"{name}: {'ok' if done.returncode == 0 else 'FAILED'}", flush=True)
+            if done.returncode != 0:
+                print(done.stdout)
+                passed = False
+    return passed
+
+
+def run(command: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
+    """A command to its end, with all that it said."""
+    words = [str(word) for word in command]
+    return subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+
+
+def pytest(arguments: Sequence[str]) -> int:
+    """Run tests in sight of whoever waits; the exit status."""
+    return subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, check=False).returncode
 
 
 def ensure_chromium() -> bool:

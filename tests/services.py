@@ -52,9 +52,10 @@ class Services:
         )
 
     def _forget_power_cuts(self) -> None:
-        """Wait for no disk: what these tests leave behind is removed in the end."""
+        """Do nothing for a disk that outlives a power cut: what these tests leave behind is removed in the end."""
         with psycopg.connect(self.postgres.url(), autocommit=True) as connection:
-            connection.execute("ALTER SYSTEM SET fsync = off")
+            for name in ("fsync", "full_page_writes", "synchronous_commit", "wal_compression", "autovacuum"):
+                connection.execute(f"ALTER SYSTEM SET {name} = off")
             connection.execute("SELECT pg_reload_conf()")
 
     def stop(self) -> None:

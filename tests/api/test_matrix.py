@@ -18,7 +18,11 @@ pytestmark = pytest.mark.django_db
 MATRIX = yaml.safe_load((Path(__file__).parent / "matrix.yaml").read_text())
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 CASES = [
-    pytest.param(route, method, thing, answers, id=f"{method} /{route} {thing}")
+    pytest.param(
+        *(route, method, thing, answers),
+        id=f"{method} /{route} {thing}",
+        marks=pytest.mark.xdist_group(f"matrix of {'the API' if route.startswith(BY_KEY) else 'pages'}"),
+    )
     for route, methods in MATRIX["routes"].items()
     for method, things in methods.items()
     for thing, answers in things.items()

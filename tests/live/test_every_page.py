@@ -16,10 +16,10 @@ from tests.live.visitor import HEIGHTS, Visitor
 
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 COLOURS = ["color-contrast", "link-in-text-block"]
-"""What can differ between light and dark; it is looked at once, on a phone."""
-NARROW = ["target-size", "scrollable-region-focusable", "landmark-unique", "region", "aria-hidden-focus", *COLOURS]
-"""What can differ with the width: sizes, what scrolls, and what is hidden or moves into a menu."""
-WIDTHS = (1440, 390, 320)
+"""What can differ between light and dark."""
+NARROW = ["target-size", "scrollable-region-focusable", "landmark-unique", "region", "aria-hidden-focus"]
+"""What can differ on a phone: sizes, what scrolls, and what is hidden or moves into a menu."""
+WIDTHS = (320, 1440, 390)
 REQUESTS = 10
 KILOBYTES = {True: 56, False: 30}
 """Scripts and styles of a page, gzipped: with charts, and without."""
@@ -134,10 +134,11 @@ def examine(who: Visitor, address: str, status: int = 200) -> list[str]:
         over = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         if over > 0:
             problems.append(f"{address} at {width}: {over} px wider than the screen")
-        rules = {"type": "tag", "values": TAGS} if width == WIDTHS[0] else {"type": "rule", "values": NARROW}
-        problems += [f"{address} at {width}: {text}" for text in violations(page, rules)]
+        if width == 1440:
+            problems += [f"{address}: {text}" for text in violations(page, {"type": "tag", "values": TAGS})]
     page.emulate_media(color_scheme="dark", reduced_motion="reduce")
-    problems += [f"{address} dark: {text}" for text in violations(page, {"type": "rule", "values": COLOURS})]
+    rules = {"type": "rule", "values": [*NARROW, *COLOURS]}
+    problems += [f"{address} at 390, dark: {text}" for text in violations(page, rules)]
     page.emulate_media(color_scheme="light", reduced_motion="reduce")
     return problems
 

@@ -217,7 +217,7 @@ def default(field: FieldInfo) -> str:
         value = str(value).lower()
     if field.annotation is float:
         return f"`{value:g}` ({seconds_in_words(value)})" if value > 60 else f"`{value:g}`"
-    return f"`{', '.join(map(str, value)) if isinstance(value, list | tuple) else value}`"
+    return f"`{','.join(map(str, value)) if isinstance(value, list | tuple) else value}`"
 
 
 def _default_rules() -> str:
