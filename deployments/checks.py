@@ -21,6 +21,8 @@ class CheckResult:
     overridden: bool = False
     link: str = ""
     """A path of the console that shows more, or where it can be mended."""
+    asked: bool = True
+    """Whether the environment asks for it at all; what is not asked does not block, and is not shown as passed."""
 
     @property
     def blocks(self) -> bool:
@@ -58,3 +60,8 @@ class Exceptions:
 
 NOTHING = Exceptions()
 """The usual deployment."""
+
+
+def not_asked(name: str, title: str) -> CheckResult:
+    """A check that the environment's policy leaves out."""
+    return CheckResult(name, title, True, "The policy of this environment leaves it out.", asked=False)

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from deployments import gate_staging, gate_words, rollback_report_check
-from deployments.checks import NOTHING, CheckResult, Exceptions
+from deployments.checks import NOTHING, CheckResult, Exceptions, not_asked
 from deployments.clock import db_now
 from deployments.models import Deployment, Freeze, Release, TestReport
 from deployments.states import TERMINAL, Status
@@ -127,7 +127,7 @@ def _report(kind: str) -> Callable[[Look], CheckResult]:
     def judge(look: Look) -> CheckResult:
         title = gate_words.REPORT_TITLES[kind]
         if kind not in look.policy.require:
-            return CheckResult(kind, title, True, "Not asked here.", overridable=True)
+            return not_asked(kind, title)
         report = look.reports.get(kind)
         ok, detail = gate_words.report(report, look.release)
         todo = "" if ok else gate_words.report_todo(kind, look.release)
@@ -176,7 +176,7 @@ def changed_lines(release: Release) -> int | None:
 def _checklist(look: Look) -> CheckResult:
     slug, title = look.policy.checklist, "Deployment checklist complete"
     if not slug:
-        return CheckResult("checklist", title, True, "Not asked here.", overridable=True)
+        return not_asked("checklist", title)
     run = ChecklistRun.objects.filter(
         checklist__slug=slug,
         checklist__service=look.environment.service_id,

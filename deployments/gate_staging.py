@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from deployments.checks import CheckResult
+from deployments.checks import CheckResult, not_asked
 from deployments.clock import db_now
 from deployments.models import Deployment, Release
 from deployments.states import Status
@@ -19,7 +19,7 @@ _BAD = (Status.ROLLED_BACK, Status.FAILED, Status.FAILING)
 def judge(environment: Environment, release: Release, policy: GatePolicy) -> CheckResult:
     """The check; at most three queries."""
     if policy.staging == "":
-        return _passed("Not asked here.")
+        return not_asked(NAME, TITLE)
     place = _place(environment, policy.staging)
     if place is None:
         return _without(environment, policy.staging)

@@ -105,6 +105,7 @@ WORDS: dict[str, dict[str, Word]] = {
         "ok": _PASS,
         "blocked": Word("octagon-alert", "Blocks", "crit"),
         "overridden": Word("triangle-alert", "Overridden", "warn"),
+        "skipped": Word("circle-minus", "Not asked", "plain"),
         "pending": Word("clock", "Waiting", "plain"),
     },
     "stands_out": {"audit": Word("triangle-alert", "Look again", "warn")},
