@@ -94,7 +94,7 @@ def _end(ctx: Context, driver: SlotDriver, instance: Instance) -> str:
     spec = adapters.instance_spec(instance)
     status = driver.status(spec)
     # The supervisor starts it again: a process that came up only at the second try is no release to go live with.
-    if status.state not in ("fatal", "exited") and not status.restarts:
+    if status.state == "stopped" or (status.state not in ("fatal", "exited") and not status.restarts):
         return ""
     how = f"with exit status {status.exit_status}" if status.exit_status is not None else "right after its start"
     began = ctx.deployment.started_at or ctx.deployment.created_at
