@@ -30,7 +30,7 @@ ENVIRONMENTS = ("production", "staging")
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_every_deployment_survives_faults(stack: Stack, failpoints: Path) -> None:
     print(f"\nchaos: seed {SEED} (repeat with OPSC_CHAOS_SEED={SEED})")
     faults = Faults(stack, failpoints, SEED)
