@@ -38,13 +38,14 @@ class Cut:
             threading.Thread(target=self._pass_on, args=(client,), daemon=True).start()
 
     def _pass_on(self, client: socket.socket) -> None:
-        with client, socket.create_connection(self._upstream) as server:
-            head = self._request(client)
+        with client:
+            head = self._request(client)  # first, so that a try counts even when the console is too busy to be reached
             lost = head.startswith(b"POST") and len(self.keys) <= self._cuts
-            server.sendall(head.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
-            while piece := server.recv(65_536):
-                if not lost:
-                    client.sendall(piece)
+            with socket.create_connection(self._upstream) as server:
+                server.sendall(head.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
+                while piece := server.recv(65_536):
+                    if not lost:
+                        client.sendall(piece)
 
     def _request(self, client: socket.socket) -> bytes:
         data = b""
