@@ -73,6 +73,7 @@ class World:
         balancer = haproxy_program(self.directory / "haproxy", fronts, f"unix:{self.directory}/haproxy.sock")
         self.supervisor.up([balancer, self._exchange(), *map(self._instance, INSTANCES)])
         self.supervisor.wait_running(["haproxy"])
+        until((self.directory / "haproxy.sock").is_socket, "the load balancer can be spoken to")
 
     def trade(self) -> None:
         """Start the exchange, which the instances need; harmless when it runs."""
