@@ -24,7 +24,7 @@ from tests.stacks import rows
 
 WANTED = int(os.environ.get("OPSC_CHAOS_FAULTS", "100"))
 SEED = int(os.environ.get("OPSC_CHAOS_SEED", str(secrets.randbelow(10**6))))
-PER_ROUND = 16
+PER_ROUND = 25
 STUCK_SECONDS = 120
 ENVIRONMENTS = ("production", "staging")
 
@@ -43,8 +43,8 @@ def test_every_deployment_survives_faults(stack: Stack, failpoints: Path) -> Non
         for _ in range(PER_ROUND):
             faults.pause()
             faults.inject()
-        if rounds % 3 == 0:
-            _act(console, deployments[rounds % 2], faults.random.choice(["abort", "rollback", "hold"]))
+        if rounds % 2 == 0:
+            _act(console, deployments[rounds // 2 % 2], faults.random.choice(["abort", "rollback", "hold"]))
         ends += [_end(console, faults, deployment) for deployment in deployments]
         faults.end_round()
         slowest = max(slowest, time.monotonic() - began)
