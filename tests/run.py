@@ -24,18 +24,26 @@ PACKAGES = [
     "demo",
     "opsctl",
 ]
+PYTEST = [sys.executable, "-m", "pytest"]
 CHECKS = {
     "lint": [BIN / "ruff", "check", "."],
     "format": [BIN / "ruff", "format", "--check", "."],
     "types": [BIN / "mypy", *PACKAGES],
     "imports": [BIN / "lint-imports"],
 }
-UNITS = ["-n", "4", "--dist", "loadgroup", "tests", "--ignore=tests/live", "--ignore=tests/chaos"]
+PATIENT = [
+    f"tests/{folder}"
+    for folder in ("accounts", "alerts", "analysis", "api", "audit", "docs", "house", "pages", "runbooks")
+]
+"""Tests that wait for nothing but their turn: they get what the browser and the faults leave of the processors."""
+GROUPS = ["--dist", "loadgroup"]
+IN_THE_REST = ["-n", "3", *GROUPS, *PATIENT]
+UNITS = ["-n", "4", *GROUPS, "tests", *(f"--ignore={path}" for path in (*PATIENT, "tests/live", "tests/chaos"))]
 """Four on two cores: many of these wait for processes and for the database."""
 CHAOS = ["tests/chaos", "-s"]
 """Waits for leases and deadlines that a machine full of other tests would miss."""
 LIVE = ["tests/live", "-s"]
-"""Drives a browser and judges latencies, so with nothing beside it."""
+"""Drives a browser and judges latencies."""
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -47,7 +55,19 @@ def main() -> int:
         return 0
     if not ensure_chromium():
         return 1
-    return pytest(UNITS) | pytest(CHAOS) | pytest(LIVE)
+    return pytest(UNITS) | everything_else()
+
+
+def everything_else() -> int:
+    """The faults and then the browser, and in what they leave of the processors the patient tests; the exit status."""
+    with ThreadPoolExecutor(1) as hand:
+        patient = hand.submit(run, ["nice", "-n", "19", *PYTEST, *IN_THE_REST])
+        failed = pytest(CHAOS) | pytest(LIVE)
+        if not patient.done():
+            print("The patient tests go on …", flush=True)
+        done = patient.result()
+    print(done.stdout)
+    return failed | done.returncode
 
 
 def check() -> bool:
@@ -70,7 +90,7 @@ def run(command: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
 
 def pytest(arguments: Sequence[str]) -> int:
     """Run tests in sight of whoever waits; the exit status."""
-    return subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, check=False).returncode
+    return subprocess.run([*PYTEST, *arguments], cwd=ROOT, check=False).returncode
 
 
 def ensure_chromium() -> bool:

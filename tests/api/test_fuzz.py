@@ -59,7 +59,7 @@ def headers_of(person, operator, developer, admin, key_of):
     return lambda name: {"Authorization": f"Bearer {key_of(people[name])}"} if name in people else {}
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("caller", EXAMPLES)
 def test_no_made_up_request_breaks_anything_or_goes_beyond_the_role(caller, schema, existing, headers_of):
     headers = headers_of(caller)
